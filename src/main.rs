@@ -1,0 +1,2 @@
+//! A shim.
+fn main() {}

@@ -1,0 +1,87 @@
+//! Bytes that need not be UTF-8, and the one way in which csihost shows them.
+//!
+//! Names from /proc, mount tables and command lines are bytes. They are shown, in text and in
+//! JSON alike, with control characters, the backslash and whatever is not UTF-8 as `\xNN`, so
+//! that a name can neither forge a line of output nor be mistaken for another.
+
+use std::fmt::Write as _;
+
+/// Shows `bytes`: UTF-8 as it is, control characters, `\` and invalid bytes as `\xNN`.
+///
+/// The result names exactly one byte string: [`unshown`] gives it back.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || c == '\\' {
+                let mut buffer = [0; 4];
+                for byte in c.encode_utf8(&mut buffer).bytes() {
+                    push_escaped(&mut out, byte);
+                }
+            } else {
+                out.push(c);
+            }
+        }
+        for &byte in chunk.invalid() {
+            push_escaped(&mut out, byte);
+        }
+    }
+    out
+}
+
+fn push_escaped(out: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    let _ = write!(out, "\\x{byte:02x}");
+}
+
+/// The bytes that [`shown`] showed as `text`, or `None` where `text` is not of that form.
+pub fn unshown(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        out.extend_from_slice(plain.as_bytes());
+        let digits = escape.strip_prefix("\\x")?.get(..2)?;
+        if !digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return None;
+        }
+        out.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = escape.get(4..)?;
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn shows_what_could_deceive_as_escapes() {
+        for (bytes, text) in [
+            (&b"/var/lib/kubelet"[..], "/var/lib/kubelet"),
+            (b"a\nb", "a\\x0ab"),
+            (b"back\\slash", "back\\x5cslash"),
+            (b"\xff\xfe", "\\xff\\xfe"),
+            ("gr\u{fc}n".as_bytes(), "gr\u{fc}n"),
+            ("\u{85}".as_bytes(), "\\xc2\\x85"),
+        ] {
+            assert_eq!(shown(bytes), text);
+        }
+    }
+
+    #[test]
+    fn refuses_text_that_was_never_shown() {
+        for text in ["\\", "\\x", "\\x4", "\\xZZ", "\\n", "\\x0A"] {
+            assert_eq!(unshown(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_names_the_same_bytes(bytes: Vec<u8>) {
+            prop_assert_eq!(unshown(&shown(&bytes)), Some(bytes));
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The words of csihost as plain types: no I/O, no decisions.
+
+pub mod bytes;
+pub mod digest;
+pub mod edit;
+pub mod facts;
+pub mod file;
+pub mod finding;
+pub mod generated;
+pub mod kubelet;
+pub mod mount;
+pub mod path;
+pub mod plan;
+pub mod process;
+pub mod receipt;
+pub mod status;
+pub mod unit;

@@ -1,0 +1,167 @@
+//! The receipt: what csihost changed on this node, with what is needed to undo it.
+//!
+//! It is written before and after every step, so that it is right whenever csihost is killed.
+//! It holds the lines that csihost changed of other people's files and nothing else of them.
+
+use super::digest::Digest;
+use super::edit::Splice;
+use super::path::HostPath;
+use super::unit::UnitName;
+use serde::{Deserialize, Serialize};
+
+/// Everything that was changed, oldest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The receipt's format; csihost refuses a newer one than it knows.
+    pub version: u32,
+    /// Unit files were changed that systemd has not read again yet.
+    pub reload_pending: bool,
+    /// The bridge that was built last.
+    pub bridge: Option<BridgeRecord>,
+    /// The changes.
+    pub changes: Vec<Change>,
+}
+
+/// What the bridge joins, for turns in which no kubelet says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeRecord {
+    /// The kubelet root, as a directory of the host.
+    pub root: HostPath,
+}
+
+/// One change, and how far it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// False from before the change until after it: it may or may not have happened.
+    pub done: bool,
+    /// What.
+    #[serde(flatten)]
+    pub what: Changed,
+}
+
+/// What was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Changed {
+    /// A file that csihost generated; there was none before.
+    Generated {
+        /// Where.
+        path: HostPath,
+    },
+    /// Lines of somebody else's file.
+    Patched {
+        /// Where.
+        path: HostPath,
+        /// The lines.
+        splices: Vec<Splice>,
+        /// The whole file before.
+        before: Digest,
+        /// The whole file after.
+        after: Digest,
+    },
+    /// A directory that was not there.
+    Directory {
+        /// Where.
+        path: HostPath,
+    },
+    /// A unit that was not started at boot and now is.
+    Enabled {
+        /// Which.
+        unit: UnitName,
+    },
+    /// A unit that was started at boot and no longer is.
+    Disabled {
+        /// Which.
+        unit: UnitName,
+    },
+    /// A unit that was not running and was started.
+    Started {
+        /// Which.
+        unit: UnitName,
+    },
+}
+
+impl Receipt {
+    /// The format that this program writes.
+    pub const VERSION: u32 = 1;
+
+    /// Nothing changed yet.
+    pub fn new() -> Self {
+        Self { version: Self::VERSION, reload_pending: false, bridge: None, changes: Vec::new() }
+    }
+
+    /// Notes that `what` is about to be changed; the same intention twice is one.
+    pub fn intend(&mut self, what: Changed) {
+        self.changes.retain(|change| change.done || change.what != what);
+        if !self.changes.iter().any(|change| change.what == what) {
+            self.changes.push(Change { done: false, what });
+        }
+    }
+
+    /// Notes that `what` has been changed.
+    pub fn done(&mut self, what: &Changed) {
+        for change in &mut self.changes {
+            if change.what == *what {
+                change.done = true;
+            }
+        }
+    }
+
+    /// Forgets `what`: it did not happen, or was undone.
+    pub fn forget(&mut self, what: &Changed) {
+        self.changes.retain(|change| change.what != *what);
+    }
+
+    /// The files that csihost generated.
+    pub fn generated(&self) -> impl Iterator<Item = &HostPath> {
+        self.changes.iter().filter_map(|change| match &change.what {
+            Changed::Generated { path } => Some(path),
+            _ => None,
+        })
+    }
+
+    /// Whether nothing is recorded.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && !self.reload_pending
+    }
+}
+
+impl Default for Receipt {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intention_repeated_after_a_crash_is_recorded_once() {
+        let mut receipt = Receipt::new();
+        let what = Changed::Enabled { unit: UnitName::from("iscsid.socket") };
+        receipt.intend(what.clone());
+        receipt.intend(what.clone());
+        assert_eq!(receipt.changes.len(), 1);
+        receipt.done(&what);
+        receipt.intend(what.clone());
+        assert_eq!(receipt.changes, [Change { done: true, what: what.clone() }]);
+        receipt.forget(&what);
+        assert!(receipt.is_empty());
+    }
+
+    #[test]
+    fn the_format_of_version_1_stays_readable() {
+        let frozen = r#"{"version":1,"reload_pending":false,"bridge":{"root":"/opt/rke/var/lib/kubelet"},"changes":[
+            {"done":true,"change":"generated","path":"/etc/systemd/system/a.mount"},
+            {"done":true,"change":"patched","path":"/etc/iscsi/iscsid.conf","splices":[{"at":3,"old":"a\\x0a","new":""}],"before":"00","after":"11"},
+            {"done":false,"change":"directory","path":"/var/lib/kubelet"},
+            {"done":true,"change":"enabled","unit":"iscsid.socket"},
+            {"done":true,"change":"disabled","unit":"iscsi.service"},
+            {"done":true,"change":"started","unit":"iscsid.socket"}]}"#;
+        let receipt: Receipt = serde_json::from_str(frozen).unwrap();
+        assert_eq!(receipt.changes.len(), 6);
+        let again = serde_json::to_string(&receipt).unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), receipt);
+    }
+}
