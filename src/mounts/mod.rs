@@ -1,1 +1,3 @@
-//! mounts
+//! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
+
+pub mod mountinfo;
