@@ -1,3 +1,4 @@
 //! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
 
 pub mod mountinfo;
+pub mod resolve;
