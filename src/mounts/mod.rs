@@ -3,3 +3,4 @@
 pub mod mountinfo;
 pub mod resolve;
 pub mod travel;
+pub mod unit_name;
