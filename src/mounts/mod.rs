@@ -1,6 +1,8 @@
 //! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
 
 pub mod mountinfo;
+pub mod quote;
 pub mod resolve;
 pub mod travel;
 pub mod unit_name;
+pub mod unit_text;
