@@ -49,8 +49,10 @@ pub struct BridgeUnit<'a> {
 ///   first, which are the volumes of running pods, in both trees.
 /// - `AssertPathIsDirectory`: systemd makes a missing `What=` as an empty directory
 ///   (systemd.mount(5)), for instance below the mount point of a disk that is late.
-/// - `x-systemd.device-bound=no`: once mounted, systemd takes the unit's device from the kernel's
-///   table and ties the unit to it; a bridge must not go away with a device unit.
+/// - No `x-systemd.device-bound=no`, well as it sounds: systemd up to 252 looks only for the
+///   option's presence (`fstab_test_option()` in its src/core/mount.c; tried with 252), and so
+///   would bind the bridge to the unit of the disk below it (`BindsTo=`) where without the option
+///   it only requires that.
 /// - Order before local-fs.target, and requirements on what lies under `What=` and `Where=`, are
 ///   implicit. No `nofail` (which drops that order), no `_netdev`, no `LazyUnmount=`.
 /// - `WantedBy=` and never `RequiredBy=`: a failed bridge must not keep a node from booting.
@@ -85,8 +87,7 @@ pub fn bridge(unit: &BridgeUnit) -> Result<String, QuoteError> {
          Where={place}\n\
          Type=none\n\
          # rshared: what is mounted under one path appears under the other.\n\
-         # device-bound=no: the bridge does not depend on the unit of the disk below it.\n\
-         Options=rbind,rshared,x-systemd.device-bound=no\n\
+         Options=rbind,rshared\n\
          \n\
          {install}",
         before = before(unit.kubelet_units),
@@ -118,7 +119,7 @@ pub fn share(path: &HostPath, kubelet_units: &[UnitName]) -> Result<String, Quot
          What={path}\n\
          Where={path}\n\
          Type=none\n\
-         Options=rbind,rshared,x-systemd.device-bound=no\n\
+         Options=rbind,rshared\n\
          \n\
          {install}",
         before = before(kubelet_units),
@@ -199,8 +200,7 @@ What=/opt/rke/var/lib/kubelet/pods
 Where=/var/lib/kubelet/pods
 Type=none
 # rshared: what is mounted under one path appears under the other.
-# device-bound=no: the bridge does not depend on the unit of the disk below it.
-Options=rbind,rshared,x-systemd.device-bound=no
+Options=rbind,rshared
 
 [Install]
 # Wanted, never required: the node boots and the kubelet starts without it.
@@ -240,7 +240,7 @@ AssertPathIsDirectory=/var/lib/kubelet
 What=/var/lib/kubelet
 Where=/var/lib/kubelet
 Type=none
-Options=rbind,rshared,x-systemd.device-bound=no
+Options=rbind,rshared
 
 [Install]
 # Wanted, never required: the node boots and the kubelet starts without it.
