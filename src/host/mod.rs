@@ -1,1 +1,114 @@
-//! host
+//! Edge: the only room with file-system, /proc and syscall code.
+//!
+//! Everything goes through a [`Host`], a handle on a root directory. Paths are walked component
+//! by component below it, so that a symbolic link can neither lead out of `--root DIR` nor be
+//! swapped while a path is followed.
+
+mod kernel;
+mod lock;
+mod read;
+mod walk;
+mod watch;
+mod write;
+
+pub mod process;
+
+pub use lock::{Lock, Waiting};
+pub use watch::Watch;
+
+use crate::model::facts::Mode;
+use crate::model::path::HostPath;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode as Bits, fstat};
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+/// A host, by a handle on its root directory.
+#[derive(Debug)]
+pub struct Host {
+    root: OwnedFd,
+    mode: Mode,
+    /// Who may own what only root may write: root, or offline the owner of the tree.
+    owner: (u32, u32),
+}
+
+/// A file-system operation that failed: what, on what, and why.
+#[derive(Debug)]
+pub struct HostError {
+    /// What was tried, as a verb phrase: "read", "replace".
+    pub tried: &'static str,
+    /// On what.
+    pub path: String,
+    /// Why it failed.
+    pub errno: nix::Error,
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.tried, self.path, self.errno.desc())?;
+        match self.errno {
+            nix::Error::EROFS => write!(f, " (make it writable, or put csihost's files into the image)"),
+            nix::Error::ENOSPC | nix::Error::EDQUOT => {
+                write!(f, " (make room, then run csihost apply again)")
+            }
+            nix::Error::EPERM => write!(f, " (is it immutable? see lsattr)"),
+            nix::Error::EACCES => write!(f, " (csihost needs to be root)"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// Shorthand of this room.
+pub(crate) type Result<T, E = HostError> = std::result::Result<T, E>;
+
+fn failed(tried: &'static str, path: &HostPath) -> impl FnOnce(nix::Error) -> HostError + use<> {
+    let path = path.to_string();
+    move |errno| HostError { tried, path, errno }
+}
+
+impl Host {
+    /// The host that csihost runs on, or the tree at `root`.
+    pub fn open(root: Option<&Path>) -> Result<Self> {
+        let (path, mode) = match root {
+            None => (Path::new("/"), Mode::Live),
+            Some(path) => (path, Mode::Offline),
+        };
+        let failed = |errno| HostError { tried: "open", path: path.display().to_string(), errno };
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+        let root = nix::fcntl::open(path, flags, Bits::empty()).map_err(failed)?;
+        let stat = fstat(&root).map_err(failed)?;
+        let owner = match mode {
+            Mode::Live => (0, 0),
+            Mode::Offline => (stat.st_uid, stat.st_gid),
+        };
+        Ok(Self { root, mode, owner })
+    }
+
+    /// Live or offline.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Whether nobody but root can change what is in a directory with this `stat`.
+    fn only_root_writes(&self, stat: &FileStat) -> bool {
+        let (uid, gid) = self.owner;
+        let group_may = self.mode == Mode::Offline && stat.st_gid == gid;
+        stat.st_uid == uid && stat.st_mode & 0o002 == 0 && (stat.st_mode & 0o020 == 0 || group_may)
+    }
+}
+
+/// Opens `name` in `dir` without following a link in its place.
+fn open_in(dir: impl AsFd, name: &[u8], flags: OFlag) -> nix::Result<OwnedFd> {
+    openat(dir, name, flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Bits::empty())
+}
+
+fn stat_in(dir: impl AsFd, name: &[u8]) -> nix::Result<FileStat> {
+    nix::sys::stat::fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}

@@ -1,1 +1,184 @@
-//! settings
+//! Pure: configuration fragments in, one validated [`Settings`] out.
+//!
+//! A fragment is a TOML file in which everything is optional; later fragments win key by key.
+//! What comes out cannot be wrong: values were checked where they were read, with file and line.
+
+mod fragment;
+
+use crate::model::kubelet::KubeletRoot;
+use fragment::Fragment;
+use std::fmt;
+use std::time::Duration;
+
+/// Where settings are looked for, weakest first. In each there may be a `csihost.toml` and a
+/// directory `csihost.toml.d` of `*.toml`; a file in a later place replaces one of its name in an
+/// earlier one (systemd's rule, UAPI.6).
+pub const PLACES: [&str; 3] = ["/usr/lib/csihost", "/run/csihost", "/etc/csihost"];
+
+/// What the administrator asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The kubelet root, where it is to be taken for granted (`kubelet.root-dir`).
+    pub root_dir: Option<KubeletRoot>,
+    /// The bridge.
+    pub bridge: Bridge,
+    /// Whether csihost cares for iSCSI (`iscsi.enabled`).
+    pub iscsi: bool,
+    /// How long a systemd job may take (`systemd.job-timeout`, in seconds).
+    pub job_timeout: Duration,
+}
+
+/// What the administrator wants of the bridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bridge {
+    /// Whether it is built (`bridge.enabled`).
+    pub enabled: bool,
+    /// Which directories it joins, relative to the roots (`bridge.directories`).
+    pub directories: Vec<BridgeDirectory>,
+}
+
+/// A directory of the kubelet root that is bridged: relative, clean, and never the root itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BridgeDirectory(String);
+
+impl BridgeDirectory {
+    /// Checks a directory's name.
+    pub fn parse(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() || text.chars().any(char::is_control) {
+            return Err("a directory below the kubelet root, such as \"pods\"");
+        }
+        if text.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err("a relative path without empty parts, \".\" and \"..\"");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The relative path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let directories = ["pods", "plugins", "plugins_registry"];
+        Self {
+            root_dir: None,
+            bridge: Bridge {
+                enabled: true,
+                directories: directories.map(|name| BridgeDirectory(name.to_owned())).to_vec(),
+            },
+            iscsi: true,
+            job_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Something in a configuration file that cannot be used: where, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// The line, counted from 1, where one is to blame.
+    pub line: Option<usize>,
+    /// What is wrong with it, and what was expected.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "{}:{line}: {}", self.file, self.message),
+            None => write!(f, "{}: {}", self.file, self.message),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl ConfigError {
+    /// An error of the TOML reader, with its line.
+    pub fn from_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let line = error.span().map(|span| line_of(text, span.start));
+        Self { file: file.to_owned(), line, message: error.message().trim().replace('\n', ", ") }
+    }
+}
+
+/// The line of byte `at`, counted from 1.
+pub fn line_of(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|&b| b == b'\n').count()
+}
+
+/// Reads `files`, each a name and its bytes, weakest first.
+pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Settings, ConfigError> {
+    let mut settings = Settings::default();
+    for (file, bytes) in files {
+        let text = std::str::from_utf8(bytes).map_err(|error| ConfigError {
+            file: file.to_owned(),
+            line: Some(1 + bytes.iter().take(error.valid_up_to()).filter(|&&b| b == b'\n').count()),
+            message: "not UTF-8".to_owned(),
+        })?;
+        let fragment: Fragment =
+            toml::from_str(text).map_err(|error| ConfigError::from_toml(file, text, &error))?;
+        fragment.apply(&mut settings).map_err(|invalid| ConfigError {
+            file: file.to_owned(),
+            line: Some(line_of(text, invalid.at)),
+            message: invalid.message,
+        })?;
+    }
+    Ok(settings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(text: &str) -> Result<Settings, String> {
+        parse([("/etc/csihost/csihost.toml", text.as_bytes())]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_file_at_all_gives_the_defaults() {
+        assert_eq!(parse([]), Ok(Settings::default()));
+        assert_eq!(one(""), Ok(Settings::default()));
+    }
+
+    #[test]
+    fn later_fragments_win_key_by_key() {
+        let settings = parse([
+            ("a", &b"[kubelet]\nroot-dir = '/srv/kubelet'\n[systemd]\njob-timeout = 5\n"[..]),
+            (
+                "b",
+                b"[bridge]\ndirectories = ['pods', 'plugins/kubernetes.io']\n[systemd]\njob-timeout = 90\n",
+            ),
+        ])
+        .unwrap();
+        assert_eq!(settings.root_dir, KubeletRoot::parse(b"/srv/kubelet").ok());
+        assert_eq!(settings.job_timeout, Duration::from_secs(90));
+        assert_eq!(settings.bridge.directories[1].as_str(), "plugins/kubernetes.io");
+        assert!(settings.bridge.enabled);
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_file_line_and_what_was_expected() {
+        for (text, error) in [
+            (
+                "[kubelet]\nroot-dir = 'var/lib'\n",
+                "csihost.toml:2: kubelet.root-dir: \"var/lib\" is not absolute",
+            ),
+            ("\n[bridge]\ndirectories = ['pods', '../x']\n", "csihost.toml:3: bridge.directories"),
+            ("[bridge]\ndirectories = ['']\n", "csihost.toml:2: bridge.directories"),
+            ("[bridge]\ndirectories = []\n", "csihost.toml:2: bridge.directories"),
+            ("[systemd]\njob-timeout = 0\n", "csihost.toml:2: systemd.job-timeout"),
+            ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
+            ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
+            ("[kubelet\n", "csihost.toml:1: "),
+            ("[kubelet]\nroot_dir = '/x'\n", "csihost.toml:2: unknown field `root_dir`"),
+        ] {
+            let message = one(text).unwrap_err();
+            assert!(message.contains(error), "{text:?}: {message}");
+        }
+        let error = parse([("f", &b"a = 1\n\xff"[..])]).unwrap_err();
+        assert_eq!(error.to_string(), "f:2: not UTF-8");
+    }
+}

@@ -1,0 +1,181 @@
+//! Edge: what is at a path, who may write there, and what a file holds.
+
+use super::walk::{Last, Walked};
+use super::{Host, HostError, Result, failed};
+use crate::model::file::{Attributes, DirFact, File, FileFact, Trust};
+use crate::model::path::HostPath;
+use nix::Error as Errno;
+use nix::dir::Dir;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::SFlag;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+
+/// No configuration file is larger; what is would be read into memory on every turn.
+const LARGEST_FILE: u64 = 4 << 20;
+
+impl Host {
+    /// What is at `path`, links followed, a regular file read whole.
+    pub fn file(&self, path: &HostPath) -> FileFact {
+        match self.try_file(path) {
+            Ok(fact) => fact,
+            Err(error) => FileFact::Unreadable(error.to_string()),
+        }
+    }
+
+    fn try_file(&self, path: &HostPath) -> Result<FileFact> {
+        if self.masks(path)? {
+            return Ok(FileFact::Masked);
+        }
+        let walked = self.walk(path, Last::Follow)?;
+        let Some(stat) = walked.found else {
+            return match self.walk(path, Last::Keep)?.found {
+                None => Ok(FileFact::Absent),
+                Some(_) => Ok(FileFact::Unreadable(format!(
+                    "{path} links to {}, which is not there",
+                    walked.canonical()
+                ))),
+            };
+        };
+        match walked.kind() {
+            Some(SFlag::S_IFDIR) => return Ok(FileFact::Directory),
+            Some(SFlag::S_IFREG) => {}
+            _ => return Ok(FileFact::Special),
+        }
+        if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST_FILE {
+            return Ok(FileFact::Unreadable(format!(
+                "{path} has {} bytes; csihost reads at most {LARGEST_FILE}",
+                stat.st_size
+            )));
+        }
+        let bytes = self.read_walked(&walked, path)?;
+        let attributes = Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+        Ok(FileFact::File(File { bytes, attributes, canonical: walked.canonical() }))
+    }
+
+    fn read_walked(&self, walked: &Walked, path: &HostPath) -> Result<Vec<u8>> {
+        // O_NONBLOCK: a pipe in the file's place must not hang csihost.
+        let fd = walked.open(self, OFlag::O_RDONLY | OFlag::O_NONBLOCK).map_err(failed("read", path))?;
+        let mut bytes = Vec::new();
+        std::fs::File::from(fd)
+            .take(LARGEST_FILE)
+            .read_to_end(&mut bytes)
+            .map_err(io_failed("read", path))?;
+        Ok(bytes)
+    }
+
+    /// Whether `path` is a link to /dev/null, whatever /dev/null is below this root.
+    fn masks(&self, path: &HostPath) -> Result<bool> {
+        let walked = self.walk(path, Last::Keep)?;
+        Ok(walked.kind() == Some(SFlag::S_IFLNK)
+            && readlinkat(walked.parent(self), walked.name.as_slice())
+                .is_ok_and(|target| target.as_bytes() == b"/dev/null"))
+    }
+
+    /// What is at `path` where a directory is expected, links followed.
+    pub fn directory(&self, path: &HostPath) -> DirFact {
+        let walked = match self.walk(path, Last::Follow) {
+            Ok(walked) => walked,
+            Err(error) => return DirFact::Other(error.to_string()),
+        };
+        let canonical = walked.canonical();
+        match walked.kind() {
+            None => DirFact::Absent { canonical },
+            Some(SFlag::S_IFDIR) => match self.list_walked(&walked, DirFact::ENTRIES) {
+                Ok(entries) => DirFact::Directory { canonical, entries },
+                Err(errno) => DirFact::Other(failed("list", path)(errno).to_string()),
+            },
+            Some(_) => DirFact::Other(format!("{path} is not a directory")),
+        }
+    }
+
+    /// The names in the directory at `path`, sorted; none if there is no such directory.
+    pub fn list(&self, path: &HostPath) -> Result<Vec<Vec<u8>>> {
+        let walked = self.walk(path, Last::Follow)?;
+        match walked.kind() {
+            None => Ok(Vec::new()),
+            Some(_) => self.list_walked(&walked, usize::MAX).map_err(failed("list", path)),
+        }
+    }
+
+    fn list_walked(&self, walked: &Walked, most: usize) -> nix::Result<Vec<Vec<u8>>> {
+        let fd = walked.open(self, OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let mut names = Vec::new();
+        for entry in Dir::from_fd(fd)?.iter() {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(name.to_vec());
+                if names.len() == most {
+                    break;
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// What the link at `path` says, without following it.
+    pub fn link(&self, path: &HostPath) -> Result<Vec<u8>> {
+        let walked = self.walk(path, Last::Keep)?;
+        let target =
+            readlinkat(walked.parent(self), walked.name.as_slice()).map_err(failed("read the link", path))?;
+        Ok(target.as_bytes().to_vec())
+    }
+
+    /// Whether anything, a dangling link included, is at `path`.
+    pub fn exists(&self, path: &HostPath) -> bool {
+        self.walk(path, Last::Keep).is_ok_and(|walked| walked.found.is_some())
+    }
+
+    /// Whether `path` is a program that root can run.
+    pub fn is_program(&self, path: &HostPath) -> bool {
+        self.walk(path, Last::Follow).is_ok_and(|walked| {
+            walked.kind() == Some(SFlag::S_IFREG)
+                && walked.found.is_some_and(|stat| stat.st_mode & 0o111 != 0)
+        })
+    }
+
+    /// Whether `path` is a socket.
+    pub fn is_socket(&self, path: &HostPath) -> bool {
+        self.walk(path, Last::Follow).is_ok_and(|walked| walked.kind() == Some(SFlag::S_IFSOCK))
+    }
+
+    /// Whether only root can change what `path` names. Links on the way are followed, and the
+    /// directories that hold them count too.
+    pub fn trust(&self, path: &HostPath) -> Trust {
+        let walked = match self.walk(path, Last::Follow) {
+            Ok(walked) => walked,
+            Err(error) => return Trust::Missing(error.to_string()),
+        };
+        for (index, step) in walked.dirs.iter().enumerate() {
+            if !self.only_root_writes(&step.stat) {
+                return untrusted(walked.path_of(index), &step.stat);
+            }
+        }
+        if let Some((path, stat)) = walked.left.iter().find(|(_, stat)| !self.only_root_writes(stat)) {
+            return untrusted(path.clone(), stat);
+        }
+        match walked.found {
+            None => Trust::Missing(format!("{path} is not there")),
+            Some(stat) if self.only_root_writes(&stat) => Trust::Root,
+            Some(stat) if stat.st_uid == self.owner.0 => {
+                Trust::WritableItself { mode: stat.st_mode & 0o7777 }
+            }
+            Some(stat) => untrusted(walked.canonical(), &stat),
+        }
+    }
+}
+
+fn untrusted(path: HostPath, stat: &nix::sys::stat::FileStat) -> Trust {
+    Trust::Untrusted { path, mode: stat.st_mode & 0o7777, uid: stat.st_uid }
+}
+
+/// Turns an I/O error into one that says what was tried.
+pub(super) fn io_failed(
+    tried: &'static str,
+    path: &HostPath,
+) -> impl FnOnce(std::io::Error) -> HostError + use<> {
+    let path = path.to_string();
+    move |error| HostError { tried, path, errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) }
+}

@@ -1,0 +1,150 @@
+//! Who may import whom (the contract in `src/lib.rs`), checked from the sources.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Each room and the rooms that it may call on.
+const MAY: [(&str, &[&str]); 12] = [
+    ("model", &[]),
+    ("settings", &["model"]),
+    ("profile", &["model", "settings"]),
+    ("detect", &["model"]),
+    ("iscsi", &["model"]),
+    ("mounts", &["model"]),
+    ("plan", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
+    ("checks", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
+    ("host", &["model"]),
+    ("systemd", &["model"]),
+    ("report", &["model"]),
+    (
+        "engine",
+        &[
+            "model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks", "host", "systemd",
+            "report",
+        ],
+    ),
+];
+
+/// Crates that only one room may use.
+const ONLY: [(&str, &str); 7] = [
+    ("zbus", "systemd"),
+    ("nix", "host"),
+    ("procfs", "host"),
+    ("inotify", "host"),
+    ("xattr", "host"),
+    ("tracing_journald", "report"),
+    ("clap", "cli"),
+];
+
+/// What the pure rooms must not touch, in any form.
+const IMPURE: [&str; 8] = [
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "std::time::SystemTime",
+    "std::time::Instant",
+    "tokio",
+    "/proc/self/mountinfo",
+];
+const PURE: [&str; 8] = ["model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks"];
+
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Room → (file, text without comments and without its tests).
+fn rooms() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut rooms: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for path in sources(&src) {
+        let room = path.strip_prefix(&src).unwrap().iter().next().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        rooms.entry(room).or_default().push((path, code.collect::<Vec<_>>().join("\n")));
+    }
+    rooms
+}
+
+fn imports(text: &str) -> BTreeSet<String> {
+    let word =
+        |rest: &str| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap().to_owned();
+    let mut all: BTreeSet<_> = text.split("crate::").skip(1).map(word).collect();
+    // `use crate::{a, b::c}` names several at once.
+    for group in text.split("crate::{").skip(1) {
+        all.extend(group.split('}').next().unwrap().split(',').map(|part| word(part.trim())));
+    }
+    all.remove("");
+    all
+}
+
+#[test]
+fn each_room_calls_only_on_rooms_that_it_may() {
+    let rooms = rooms();
+    for (room, may) in MAY {
+        assert!(rooms.contains_key(room), "there is no src/{room}");
+        for (path, text) in &rooms[room] {
+            for import in imports(text) {
+                assert!(
+                    import == room || may.contains(&import.as_str()),
+                    "{} imports {import}; {room} may import {may:?}",
+                    path.display()
+                );
+            }
+        }
+    }
+    for (path, text) in rooms["cli"].iter().chain(&rooms["main.rs"]) {
+        let may = ["cli", "engine", "report", "model"];
+        for import in imports(text) {
+            assert!(
+                may.contains(&import.as_str()),
+                "{} imports {import}; cli may import {may:?}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn each_crate_of_the_edges_is_used_in_one_room() {
+    for (room, files) in rooms() {
+        for (path, text) in files {
+            for (name, owner) in ONLY {
+                let used = text.contains(&format!("{name}::")) || text.contains(&format!("use {name}"));
+                assert!(!used || room == owner, "{} uses {name}, which is {owner}'s", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pure_rooms_touch_nothing() {
+    let rooms = rooms();
+    for room in PURE {
+        for (path, text) in &rooms[room] {
+            for impure in IMPURE {
+                assert!(!text.contains(impure), "{} uses {impure}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_room_it_is() {
+    for files in rooms().into_values() {
+        for (path, _) in files {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("//! "), "{} does not begin with what it is", path.display());
+        }
+    }
+}
