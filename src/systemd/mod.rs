@@ -1,1 +1,52 @@
-//! systemd
+//! The room of systemd: what csihost asks of a host's service manager, and who answers.
+//!
+//! [`ServiceManager`] is the whole conversation. [`Systemd`] has it with a running systemd over
+//! the system bus (the only place that knows D-Bus). Nothing here knows plans or turns.
+
+use crate::model::unit::{UnitName, Units};
+
+mod bus;
+mod diagnosis;
+mod error;
+mod jobs;
+mod manager;
+
+pub use error::{Attempt, Fault, ManagerError};
+pub use manager::Systemd;
+
+/// How a unit is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// With everything that depends on it: job mode `replace`, what `systemctl stop` does.
+    Replace,
+    /// That unit and no other: job mode `ignore-dependencies`. A mount unit stopped this way
+    /// fails while something is mounted below it, instead of taking that down first.
+    Alone,
+}
+
+/// What csihost asks of a host's service manager.
+///
+/// Every answer is the state after the fact, not the promise of one: `start` returns when the
+/// unit is active, `enable` when systemd itself says that the unit is enabled.
+pub trait ServiceManager {
+    /// The states of all of `names`; a unit that does not exist is in it as absent.
+    async fn units(&mut self, names: &[UnitName]) -> Result<Units, ManagerError>;
+
+    /// Has `unit` started at boot, with the units that its `Also=` names.
+    async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
+    /// No longer has `unit` started at boot, nor the units that its `Also=` names.
+    async fn disable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
+    /// Has all unit files read again, and returns when they are.
+    async fn reload(&mut self) -> Result<(), ManagerError>;
+
+    /// Starts `unit` and waits until it is active; one that is active already stays as it is.
+    async fn start(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
+    /// Stops `unit` if it runs, starts it, and waits until it is active.
+    async fn restart(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
+    /// Stops `unit` and waits until it is inactive.
+    async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError>;
+}
