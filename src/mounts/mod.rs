@@ -1,5 +1,6 @@
 //! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
 
+pub mod bridge;
 pub mod mountinfo;
 pub mod quote;
 pub mod resolve;
