@@ -1,0 +1,177 @@
+# shellcheck shell=bash disable=SC2154 # the runners set here, flags, default_timeout, node
+# What build-base, container and machine share. It is sourced, never run.
+#
+# A run lives in mount and PID namespaces of its own, and all that it writes lies on a
+# tmpfs there. So nothing has to be removed: when the run ends, or it or its caller is
+# killed, SIGKILL included, the kernel takes processes, mounts and files away together.
+export LC_ALL=C
+NODES=${CSIHOST_NODES:-/var/tmp/csihost-nodes}
+
+say() { echo "${0##*/}: $*" >&2; }
+die() { say "$*"; exit 125; }
+# The comment at the head of a script is its manual.
+usage() { sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 125; }
+now() { echo $((${EPOCHREALTIME/./} / 1000)); }
+seconds() { printf '%d.%d' $(($1 / 1000)) $(($1 % 1000 / 100)); }
+# A short sleep that starts no process: read from a pipe on which nothing ever comes.
+nap() { read -r -t 0.05 -u "$never"; }
+
+# Runs the script again in namespaces of its own, where it is PID 1; there, does nothing.
+# The signals of a terminal or of kill(1) end the inner script; SIGKILL to any of the
+# processes in between ends it too, by the parent-death signals.
+enclose() {
+    if inside; then
+        unset CSIHOST_ENCLOSED
+        return
+    fi
+    local pid rc=0
+    CSIHOST_ENCLOSED=1 setpriv --pdeathsig KILL \
+        unshare --mount --propagation private --pid --fork --kill-child --mount-proc \
+        -- "$0" "$@" </dev/null &
+    pid=$!
+    trap 'kill -KILL $pid 2>/dev/null' INT TERM HUP
+    wait "$pid" || rc=$?
+    while kill -0 "$pid" 2>/dev/null; do wait "$pid" || :; done
+    exit "$rc"
+}
+inside() { [ -n "${CSIHOST_ENCLOSED:-}" ]; }
+# The caller's death is the run's. Taken up before anything else is started.
+follow_caller() {
+    if [ -z "${CSIHOST_FOLLOWS:-}" ]; then
+        CSIHOST_FOLLOWS=1 exec setpriv --pdeathsig KILL "$0" "$@"
+    fi
+    unset CSIHOST_FOLLOWS
+}
+
+# Reads the command line that both runners have: sets share, out, timeout, last, and for
+# each command cmd[N], cut_after[N] (milliseconds), cut_on[N]. $flags: words of the
+# runner's own, space around each; those given are then in $given.
+parse() {
+    share='' out='' timeout=$default_timeout last=1 given=' '
+    declare -gA cmd=() cut_after=() cut_on=()
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        if [[ $flags == *" $1 "* ]]; then given+="$1 "; shift; continue; fi
+        [ $# -ge 2 ] || usage
+        case $1 in
+            --share) share=$(readlink -e "$2") || die "no such directory: $2" ;;
+            --out)
+                mkdir -p "$2" || die "cannot make $2"
+                out=$(readlink -e "$2") ;;
+            --then) last=$((last + 1)); cmd[$last]=$2 ;;
+            --timeout) timeout=$2 ;;
+            --cut-after)
+                [[ $2 =~ ^([0-9]+)(\.([0-9]{1,3}))?$ ]] || die "not a number of seconds: $2"
+                local f=${BASH_REMATCH[3]}000
+                cut_after[$last]=$((10#${BASH_REMATCH[1]} * 1000 + 10#${f:0:3})) ;;
+            --cut-on) cut_on[$last]=$2 ;;
+            *) usage ;;
+        esac
+        shift 2
+    done
+    [ $# -ge 2 ] || usage
+    shift
+    if [ $# -eq 1 ]; then cmd[1]=$1; else cmd[1]=$(printf '%q ' "$@"); fi
+    [[ $timeout =~ ^[1-9][0-9]*$ ]] || die "not a number of seconds: $timeout"
+    [ -z "${cut_after[$last]:-}${cut_on[$last]:-}" ] || die "a power cut needs a --then after it"
+}
+
+# Takes the base in use, so that no build-base removes it. Sets base.
+take_base() {
+    base=$("$here/build-base") || exit 125
+    exec 9<"$base/lock"
+    flock -s 9
+    touch "$base/lock"
+}
+
+# Inside the enclosure: the run's directory, and in it node/, which the node sees as
+# /run/node: cmd.N to run at boot N, and what guest/agent says back. Sets run.
+new_run() {
+    local n
+    run=$NODES/run
+    mount -t tmpfs -o mode=755,size=75% node "$run" || die "cannot mount a tmpfs at $run"
+    mkdir "$run"/{node,out,share}
+    if [ -n "$out" ]; then mount --bind "$out" "$run/out"; fi
+    if [ -n "$share" ]; then mount --bind "$share" "$run/share"; fi
+    cp "$here/guest/agent" "$run/node/"
+    echo 0 >"$run/node/boots"
+    for n in "${!cmd[@]}"; do
+        printf '%s\n' "${cmd[$n]}" >"$run/node/cmd.$n"
+        : >"$run/node/out.$n"
+        # Before a power cut the node must not shut down by itself.
+        if [ -n "${cut_after[$n]:-}${cut_on[$n]:-}" ]; then : >"$run/node/hold.$n"; fi
+    done
+    exec {never}<> <(:)
+}
+
+# Runs all commands, each in a boot of its own. The runner has power_on (starts the node,
+# its process in $node), power_off (ends it at once) and console (prints its last words).
+drive() {
+    local begin boot n began cut result=0 rc words
+    begin=$(now)
+    deadline=$((begin + timeout * 1000))
+    for ((n = 1; n <= last; n++)); do
+        boot=$(now)
+        power_on
+        until [ -e "$run/node/started.$n" ]; do
+            running || give_up 125 "boot $n: the node stopped before the command"
+            in_time || give_up 124 "TIMEOUT after $timeout s: boot $n did not come to the command"
+            nap
+        done
+        began=$(now)
+        say "boot $n: command started after $(seconds $((began - boot))) s," \
+            "systemd is $(<"$run/node/started.$n")"
+        exec 7<"$run/node/out.$n"
+        words='' cut=''
+        until [ -e "$run/node/status.$n" ]; do
+            running || break
+            in_time || { cat <&7; give_up 124 "TIMEOUT after $timeout s in boot $n"; }
+            cut_due && break
+            cat <&7
+            nap
+        done
+        if [ -e "$run/node/hold.$n" ]; then
+            until cut_due; do
+                if ! in_time || ! running || [ -z "${cut_after[$n]:-}" ]; then
+                    give_up 125 "boot $n: the power cut never came due"
+                fi
+                nap
+            done
+            power_off
+            cut=1
+        fi
+        cat <&7
+        rc=0
+        if [ -s "$run/node/status.$n" ]; then
+            rc=$(<"$run/node/status.$n") words="exit status $rc"
+        elif [ -n "$cut" ]; then
+            words="still running"
+        elif [ "$n" -lt "$last" ]; then
+            words="it took the node down"
+        else
+            give_up 125 "boot $n: the node went down under the command"
+        fi
+        say "boot $n: $words${cut:+, POWER CUT} after $(seconds $(($(now) - began))) s"
+        if [ "$result" = 0 ]; then result=$rc; fi
+        if [ "$n" -lt "$last" ]; then
+            # The node shuts down by itself, in order.
+            while running; do
+                in_time || give_up 124 "TIMEOUT after $timeout s: boot $n does not shut down"
+                nap
+            done
+            wait "$node" 2>/dev/null
+        fi
+    done
+    say "$(seconds $(($(now) - begin))) s in all, exit status $result"
+    exit "$result"
+}
+running() { kill -0 "$node" 2>/dev/null; }
+in_time() { [ "$(now)" -lt "$deadline" ]; }
+cut_due() {
+    if [ -n "${cut_after[$n]:-}" ] && [ $(($(now) - began)) -ge "${cut_after[$n]}" ]; then return 0; fi
+    [ -n "${cut_on[$n]:-}" ] && grep -qF -- "${cut_on[$n]}" "$run/node/out.$n"
+}
+give_up() { # STATUS WORDS
+    say "$2"
+    console | tail -n 15 | tr -d '\r' | sed 's/^/  console: /' >&2
+    exit "$1"
+}
