@@ -4,7 +4,9 @@
 # A run lives in mount and PID namespaces of its own, and all that it writes lies on a
 # tmpfs there. So nothing has to be removed: when the run ends, or it or its caller is
 # killed, SIGKILL included, the kernel takes processes, mounts and files away together.
-export LC_ALL=C
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
+# Nothing here reads standard input; closed, it would be the first file that is opened.
+exec </dev/null
 NODES=${CSIHOST_NODES:-/var/tmp/csihost-nodes}
 
 say() { echo "${0##*/}: $*" >&2; }

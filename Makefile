@@ -1,0 +1,89 @@
+# What a person runs here. Everything that a target needs, it sets up by itself; it takes
+# Debian 12 or 13 on amd64, root, and Rust >= 1.89.
+#
+#   make deb     the package: target/debian/csihost_*.deb
+#   make demo    boots a disposable node, installs the package there, shows what it does
+#   make test    all tests, those on real nodes too
+#   make bench   a turn with nothing to do, against an administrator's shell script
+#   make clean   removes what is in target/; nodes' bases too: make clean-nodes
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+export PATH := $(PATH):/usr/sbin:/sbin
+
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+NODES := $(TARGET)/nodes
+CARGO_DEB := $(TARGET)/tools/bin/cargo-deb
+CARGO_DEB_VERSION := 3.8.0
+
+.PHONY: help deb demo test lint unit node vm nodes bench tools tools-deb tools-nodes clean clean-nodes
+help:
+	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
+
+# Installs the Debian packages of the commands that are missing: COMMAND:PACKAGE...
+# Where nothing is missing, the network is not asked.
+define need
+	@missing=(); \
+	for need in $(1); do command -v "$${need%%:*}" >/dev/null || missing+=("$${need##*:}"); done; \
+	if [ "$${#missing[@]}" -gt 0 ]; then \
+	    echo "installing $${missing[*]}"; export DEBIAN_FRONTEND=noninteractive; \
+	    apt-get -qq update; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+endef
+tools: tools-deb tools-nodes
+tools-deb:
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= 1.89 (https://rustup.rs)' >&2; exit 1; }
+	$(call need,cc:gcc dpkg-shlibdeps:dpkg-dev ar:binutils)
+	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
+	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
+tools-nodes:
+	$(call need,debootstrap:debootstrap systemd-nspawn:systemd-container \
+	    qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mkfs.ext4:e2fsprogs \
+	    setpriv:util-linux shellcheck:shellcheck)
+
+# Only Cargo knows whether the program is up to date; the package is made anew if it is
+# older than the program or than what goes into it.
+deb: tools-deb
+	@cargo build --quiet --release --locked --bin csihost
+	@deb=$$(find $(TARGET)/debian -name 'csihost_*.deb' 2>/dev/null | head -n 1); \
+	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/release/csihost Cargo.toml units packaging os-profiles \
+	        *.md -newer "$$deb" -print -quit)" ]; then \
+	    rm -f $(TARGET)/debian/csihost_*.deb; \
+	    $(CARGO_DEB) deb --quiet --locked --no-build; \
+	fi; \
+	ls $(TARGET)/debian/csihost_*.deb
+
+# What every node is given as /share.
+nodes: deb tools-nodes
+	@cargo build --quiet --locked --example kubelet
+	@mkdir -p $(NODES)
+	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
+	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/kubelet $(NODES)/
+	@install -m 644 tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
+	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
+	@tests/nodes/build-base >/dev/null
+
+demo: nodes
+	@tests/nodes/machine --share $(NODES) -- /share/demo
+
+bench: nodes
+	@benches/apply $(NODES)
+
+test: lint unit node vm
+lint: tools
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
+	shellcheck -x tests/nodes/{build-base,container,machine,lib.sh} .ci/run packaging/deb/scripts/* \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,admin.sh}
+unit: tools-deb
+	cargo test --quiet --locked
+node: nodes
+	cargo test --locked --features node-tests --test node
+vm: nodes
+	cargo test --locked --features node-tests --test vm
+
+clean:
+	rm -rf $(TARGET)
+clean-nodes:
+	rm -rf --one-file-system "$${CSIHOST_NODES:-/var/tmp/csihost-nodes}"

@@ -1,0 +1,115 @@
+# shellcheck shell=bash
+# What scripts in a node share: ". /share/lib.sh" is their first line.
+set -euo pipefail
+trap 'rc=$?; echo "FAILED (status $rc) at line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"; exit $rc' ERR
+set -E
+
+root=/opt/rke/var/lib/kubelet
+standard=/var/lib/kubelet
+bridge='pods plugins plugins_registry'
+
+# A kubelet with another root than the standard one; it is running then.
+kubelet() {
+    install -m 755 /share/kubelet /usr/bin/kubelet
+    install -m 644 /share/kubelet.service /etc/systemd/system/
+    systemctl daemon-reload
+    systemctl -q enable --now kubelet
+}
+# iscsid neither runs nor listens, and the line that would start it names nothing.
+break_iscsi() {
+    systemctl -q disable --now iscsid.socket iscsid.service open-iscsi.service
+    sed -i 's|^iscsid.startup *=.*|iscsid.startup = /usr/sbin/no-such-iscsid|' /etc/iscsi/iscsid.conf
+}
+# A node such as csihost is made for: both of the above.
+broken_node() {
+    kubelet
+    break_iscsi
+}
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@"
+}
+install_csihost() {
+    apt_get install /share/csihost.deb
+}
+# The program alone, without its package.
+install_program() {
+    install -m 755 /share/csihost /usr/bin/csihost
+}
+
+# status N COMMAND...: the command ends with N. Its output is shown either way.
+status() {
+    local want=$1 rc=0
+    shift
+    "$@" || rc=$?
+    [ "$rc" = "$want" ] || { echo "status $rc, not $want: $*"; return 1; }
+}
+# says TEXT COMMAND...: the command's output (both streams) holds the text.
+says() {
+    local text=$1 out
+    shift
+    out=$("$@" 2>&1) || :
+    grep -qF -- "$text" <<<"$out" || { echo "no \"$text\" in the output of: $*"; echo "$out"; return 1; }
+}
+nothing_planned() {
+    local json
+    json=$(csihost plan --json | tr -d ' \n')
+    case $json in *'"steps":[]'*) ;; *) echo "still planned: $json"; return 1 ;; esac
+}
+# Every directory of the bridge is a shared mount of the host, and the kubelet's own.
+bridged() {
+    local dir
+    for dir in $bridge; do
+        awk -v at="$standard/$dir" '$5 == at { row = $0 } END { exit row !~ / shared:/ }' /proc/1/mountinfo ||
+            { echo "$standard/$dir is no shared mount:"; grep kubelet /proc/1/mountinfo || :; return 1; }
+        [ "$(stat -c %d:%i "$standard/$dir")" = "$(stat -c %d:%i "$root/$dir")" ] ||
+            { echo "$standard/$dir is another directory than $root/$dir"; return 1; }
+    done
+}
+not_bridged() {
+    if grep " $standard/" /proc/1/mountinfo; then echo "something is mounted there"; return 1; fi
+}
+# A mount made below one path appears below the other, and goes away with it: both ways,
+# for each directory.
+travels() {
+    local dir from to
+    for dir in $bridge; do
+        for from in "$root" "$standard"; do
+            to=$root
+            [ "$from" = "$standard" ] || to=$standard
+            mkdir -p "$from/$dir/probe"
+            mount -t tmpfs probe "$from/$dir/probe"
+            touch "$from/$dir/probe/here"
+            [ -e "$to/$dir/probe/here" ] || { echo "$from/$dir/probe is not seen at $to"; grep kubelet /proc/1/mountinfo; return 1; }
+            umount "$from/$dir/probe"
+            if mountpoint -q "$to/$dir/probe"; then echo "$to/$dir/probe stays mounted"; return 1; fi
+            rmdir "$from/$dir/probe"
+        done
+    done
+}
+# What a kubelet keeps below the standard path, whatever its root, is still in sight.
+kubelet_in_sight() {
+    if [ ! -S $standard/device-plugins/kubelet.sock ] || [ ! -e $standard/pki/kubelet.key ]; then
+        echo "device-plugins or pki are hidden"
+        ls -la $standard
+        return 1
+    fi
+}
+iscsid_listens() {
+    systemctl is-enabled --quiet iscsid.socket || { echo "iscsid.socket is not enabled"; return 1; }
+    grep -q '@ISCSIADM_ABSTRACT_NAMESPACE' /proc/net/unix || { echo "iscsid's socket does not listen"; return 1; }
+}
+# All of a turn's promise, as far as every node can show it.
+ready() {
+    nothing_planned
+    iscsid_listens
+    bridged
+    travels
+    kubelet_in_sight
+}
+# A directory as text: names, types, modes, owners, links, content.
+snapshot() {
+    (cd "${1:-/etc}" && find . -printf '%p %y %m %U:%G %l\n' | sort && find . -type f -print0 | sort -z | xargs -0r sha256sum)
+}
+same() { # A B: two snapshots
+    diff "$1" "$2" || { echo "it is not as it was"; return 1; }
+}
