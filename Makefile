@@ -46,7 +46,7 @@ tools-nodes:
 # older than the program or than what goes into it.
 deb: tools-deb
 	@cargo build --quiet --release --locked --bin csihost
-	@deb=$$(find $(TARGET)/debian -name 'csihost_*.deb' 2>/dev/null | head -n 1); \
+	@deb=$$(ls $(TARGET)/debian/csihost_*.deb 2>/dev/null || :); \
 	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/release/csihost Cargo.toml units packaging os-profiles \
 	        *.md -newer "$$deb" -print -quit)" ]; then \
 	    rm -f $(TARGET)/debian/csihost_*.deb; \

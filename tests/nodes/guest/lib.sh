@@ -113,3 +113,10 @@ snapshot() {
 same() { # A B: two snapshots
     diff "$1" "$2" || { echo "it is not as it was"; return 1; }
 }
+# After a purge: no file that has our name; dpkg's and apt's own records aside.
+nothing_of_ours() {
+    local found
+    found=$(find / -xdev -name '*csihost*' -not -path '/proc/*' -not -path '/var/log/*' \
+        -not -path '/var/cache/apt/*' -not -path '/run/systemd/*' 2>/dev/null)
+    [ -z "$found" ] || { echo "still there: $found"; return 1; }
+}

@@ -1,0 +1,99 @@
+//! In a virtual machine with a kernel of its own: real iSCSI, real reboots, power cuts.
+//!
+//! Needs root and the feature `node-tests`; see tests/nodes/machine.
+
+mod support;
+
+use support::machine;
+
+#[test]
+fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
+    let login = "
+        iscsiadm -m discovery -t sendtargets -p 127.0.0.1
+        iscsiadm -m node -T $iqn -p 127.0.0.1 --login
+        udevadm settle
+        disk=$(readlink -e /dev/disk/by-path/*$iqn-lun-1)
+        blkid $disk || mkfs.ext4 -q $disk
+        # As a CSI driver does it: below the path that it knows, and the kubelet sees it.
+        mkdir -p $standard/plugins/driver/globalmount
+        mount $disk $standard/plugins/driver/globalmount
+        mountpoint $root/plugins/driver/globalmount
+        date >>$root/plugins/driver/globalmount/file
+        cat $standard/plugins/driver/globalmount/file
+        umount $root/plugins/driver/globalmount
+        # A session that is open at shutdown would wait for tgt, which ends first.
+        iscsiadm -m node -T $iqn -p 127.0.0.1 --logout";
+    machine()
+        .then(&format!(
+            "systemctl is-active csihost-boot kubelet
+             csihost check
+             ready
+             turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
+             start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
+             [ $turn -lt $start ]
+             if journalctl -b | grep -i 'ordering cycle'; then exit 1; fi
+             journalctl -q --no-pager -b -u csihost-boot | tee journal
+             [ $(wc -l <journal) -lt 15 ]
+             iqn=$(cat iqn); {login}
+             csihost undo
+             snapshot >after
+             same before after
+             not_bridged"
+        ))
+        .run(&format!(
+            "broken_node
+             iqn=$(/share/iscsi-target); echo $iqn >iqn
+             systemctl -q disable --now iscsid.socket
+             rm -f /etc/iscsi/nodes /etc/iscsi/send_targets 2>/dev/null || :
+             mkdir -p /etc/iscsi/nodes /etc/iscsi/send_targets
+             install_program
+             iscsiadm -m discovery -t sendtargets -p 127.0.0.1 && exit 1
+             status 3 csihost check
+             rm -rf /etc/iscsi/nodes /etc/iscsi/send_targets; rm -f /usr/bin/csihost
+             snapshot >before
+             install_csihost
+             csihost check
+             ready
+             {login}"
+        ));
+}
+
+#[test]
+fn after_a_power_cut_during_a_turn_files_are_whole_and_the_next_boot_is_ready() {
+    // Where the cuts come: when the receipt appears, and when the first mount does.
+    machine()
+        .cut_on("CUT NOW")
+        .then(
+            "cmp conf /etc/iscsi/iscsid.conf || sed '/startup/d' conf | cmp - <(sed '/startup/d' /etc/iscsi/iscsid.conf)
+             systemctl is-active csihost-boot
+             ready
+             csihost undo
+             snapshot >after; same before after; sync
+             csihost apply &
+             until grep -q \" $standard/\" /proc/1/mountinfo; do :; done
+             echo CUT AGAIN
+             sleep 60",
+        )
+        .cut_on("CUT AGAIN")
+        .then(
+            "sed '/startup/d' conf | cmp - <(sed '/startup/d' /etc/iscsi/iscsid.conf)
+             systemctl is-active csihost-boot
+             ready
+             csihost check
+             csihost undo
+             snapshot >after; same before after",
+        )
+        .run(
+            "# Installed, but the turn has not been made yet.
+             printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+             install_csihost
+             broken_node
+             cp /etc/iscsi/iscsid.conf conf
+             snapshot >before
+             sync
+             csihost apply &
+             until [ -e /var/lib/csihost/receipt.json ]; do :; done
+             echo CUT NOW
+             sleep 60",
+        );
+}
