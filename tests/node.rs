@@ -37,7 +37,6 @@ fn a_plan_changes_nothing_and_shows_diffs() {
          says '+iscsid.startup = /bin/systemctl start iscsid.socket' csihost plan
          says '-iscsid.startup = /usr/sbin/no-such-iscsid' csihost plan
          says 'var-lib-kubelet-pods.mount' csihost plan
-         csihost plan --json | grep -q '\"schema\"' || :
          snapshot >after
          same before after
          same mounts /proc/1/mountinfo",
@@ -72,7 +71,7 @@ fn a_kubelet_at_the_standard_path_gets_no_bridge() {
 #[test]
 fn without_any_kubelet_iscsi_is_made_ready_and_nothing_is_bridged() {
     container()
-        .run("break_iscsi; install_program; csihost apply; nothing_planned; iscsid_listens; not_bridged");
+        .run("break_iscsi; install_program; csihost apply; nothing_planned; iscsid_listens; not_mounted");
 }
 
 #[test]
@@ -172,10 +171,9 @@ fn undo_gives_etc_back_byte_for_byte() {
          csihost undo
          snapshot >after
          same before after
-         not_bridged
-         if grep \" $standard \" /proc/1/mountinfo; then exit 1; fi
+         not_mounted
          (cd $standard && find . -printf '%p %y %m\\n' | sort) | same tree -
-         status 4 systemctl is-active iscsid.socket || [ \"$(systemctl is-active iscsid.socket)\" = inactive ]
+         [ \"$(systemctl is-active iscsid.socket)\" = inactive ]
          csihost undo
          csihost apply
          ready",
@@ -218,10 +216,8 @@ fn without_a_bus_it_says_so_and_does_not_hang() {
         "broken_node; install_program
          systemctl stop dbus.socket dbus.service 2>/dev/null
          SECONDS=0
-         csihost apply >out 2>&1 && exit 1
-         cat out
+         fails bus csihost apply
          [ $SECONDS -lt 15 ]
-         grep -qi 'bus' out
          systemctl start dbus.socket
          csihost apply
          ready",
@@ -233,9 +229,7 @@ fn a_masked_socket_is_named_and_the_rest_is_done() {
     container().run(
         "broken_node; install_program
          systemctl -q mask iscsid.socket
-         csihost apply >out 2>&1 && exit 1
-         cat out
-         grep -qi masked out
+         fails masked csihost apply
          [ -L /etc/systemd/system/iscsid.socket ]
          bridged
          travels
@@ -265,9 +259,7 @@ fn a_read_only_etc_is_a_clear_error_and_loses_nothing() {
     container().run(
         "broken_node; install_program; snapshot >before
          mount --bind /etc /etc && mount -o remount,bind,ro /etc
-         csihost apply >out 2>&1 && exit 1
-         cat out
-         grep -qi 'read-only' out
+         fails read-only csihost apply
          snapshot >after
          same before after
          umount /etc
@@ -283,13 +275,11 @@ fn a_read_only_etc_is_a_clear_error_and_loses_nothing() {
 fn a_full_disk_is_a_clear_error_and_loses_nothing() {
     container().run(
         "broken_node; install_program; snapshot >before
-         mount -t tmpfs -o size=4m small /mnt
+         mount -t tmpfs -o size=4m,mode=755 small /mnt
          cp -a /etc/. /mnt/
          mount --bind /mnt /etc
          dd if=/dev/zero of=/etc/filler bs=4k 2>/dev/null || :
-         csihost apply >out 2>&1 && exit 1
-         cat out
-         grep -qi 'no space' out
+         fails 'no space' csihost apply
          rm /etc/filler
          snapshot >after
          # What needs no room, like a link, may have been done.
@@ -310,8 +300,7 @@ fn where_no_receipt_can_be_written_nothing_is_changed() {
          mkdir -p /var/lib/csihost
          mount -t tmpfs -o size=4k,nr_inodes=2 full /var/lib/csihost
          dd if=/dev/zero of=/var/lib/csihost/filler bs=4k count=9 2>/dev/null || :
-         csihost apply >out 2>&1 && exit 1
-         cat out
+         fails /var/lib/csihost csihost apply
          snapshot >after
          same before after
          not_bridged
@@ -406,7 +395,7 @@ fn an_iscsid_conf_without_last_newline() {
 #[test]
 fn an_iscsid_conf_of_a_megabyte() {
     with_iscsid_conf(
-        "for ((i = 0; i < 16000; i++)); do echo \"# line $i of a file that somebody let grow for ten years\"; done >>$conf
+        "for ((i = 0; i < 20000; i++)); do echo \"# line $i of a file that somebody let grow for ten years\"; done >>$conf
          [ $(stat -c %s $conf) -gt 1000000 ]",
         "[ $rc = 0 ]; only_startup_changed; ready",
     );
@@ -462,7 +451,7 @@ fn killed_at_any_moment(prepare: &str, command: &str) {
              csihost undo
              snapshot >after
              same before after
-             not_bridged
+             not_mounted
          done"
     ));
 }
@@ -487,7 +476,7 @@ fn apt_remove_leaves_the_node_working_and_apt_purge_leaves_nothing_of_ours() {
             "apt_get purge csihost
              snapshot >after
              same before after
-             not_bridged
+             not_mounted
              nothing_of_ours",
         )
         .run(
@@ -507,7 +496,7 @@ fn apt_purge_at_once_puts_the_host_back() {
     container().run(
         "broken_node; snapshot >before; install_csihost; ready
          apt_get purge csihost
-         snapshot >after; same before after; not_bridged; nothing_of_ours",
+         snapshot >after; same before after; not_mounted; nothing_of_ours",
     );
 }
 
@@ -521,7 +510,7 @@ fn removed_installed_again_and_purged_it_puts_the_host_back() {
          ready
          apt_get remove csihost
          apt_get purge csihost
-         snapshot >after; same before after; not_bridged; nothing_of_ours
+         snapshot >after; same before after; not_mounted; nothing_of_ours
          install_csihost; ready",
     );
 }

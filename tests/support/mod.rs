@@ -3,6 +3,8 @@
 //! `container().run("…")` boots a node, runs the script as root there and returns what it printed;
 //! where the script fails, the test fails and shows all of it. A script is bash, with the words of
 //! tests/nodes/guest/lib.sh.
+#![allow(dead_code, reason = "the container's tests and the machine's use a part each")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot run its node has failed")]
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,8 +13,11 @@ use std::sync::LazyLock;
 
 /// What is /share in every node: the package, the program, the kubelet's stand-in. Made once for a
 /// run of the tests, so that `cargo test` alone tests what is in the tree and not what was built
-/// some time ago.
+/// some time ago; `CSIHOST_SHARE=DIR` tests what somebody else has built.
 static SHARE: LazyLock<PathBuf> = LazyLock::new(|| {
+    if let Some(share) = std::env::var_os("CSIHOST_SHARE") {
+        return share.into();
+    }
     let made = Command::new("make")
         .args(["--silent", "nodes"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
@@ -25,7 +30,7 @@ static SHARE: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 /// A node that is to be booted.
-pub struct Node {
+pub(crate) struct Node {
     runner: &'static str,
     options: Vec<String>,
     later: Vec<String>,
@@ -33,36 +38,36 @@ pub struct Node {
 
 /// systemd as PID 1 in a container: there in half a second, but on this machine's kernel, without
 /// modules or block devices, and iscsid's socket can listen though iscsid cannot run.
-pub fn container() -> Node {
+pub(crate) fn container() -> Node {
     Node { runner: "container", options: Vec::new(), later: Vec::new() }
 }
 
 /// A virtual machine with Debian's kernel: iSCSI works, and the power can be cut.
-pub fn machine() -> Node {
+pub(crate) fn machine() -> Node {
     let options = vec!["--timeout".into(), "900".into()];
     Node { runner: "machine", options, later: Vec::new() }
 }
 
 impl Node {
     /// An option of the runner.
-    pub fn option(mut self, words: &[&str]) -> Self {
+    pub(crate) fn option(mut self, words: &[&str]) -> Self {
         let list = if self.later.is_empty() { &mut self.options } else { &mut self.later };
         list.extend(words.iter().map(|&word| word.to_owned()));
         self
     }
 
     /// `/` is a shared mount, as on a host that systemd booted; a container's is private.
-    pub fn shared_root(self) -> Self {
+    pub(crate) fn shared_root(self) -> Self {
         self.option(&["--shared-root"])
     }
 
     /// After `run`'s script the power is cut as soon as it has printed the text, or after the seconds.
-    pub fn cut_on(self, text: &str) -> Self {
+    pub(crate) fn cut_on(self, text: &str) -> Self {
         self.option(&["--cut-on", text])
     }
 
     /// After the scripts so far: a reboot, and this one.
-    pub fn then(mut self, script: &str) -> Self {
+    pub(crate) fn then(mut self, script: &str) -> Self {
         self.later.extend(["--then".to_owned(), prelude(script)]);
         self
     }
@@ -71,7 +76,8 @@ impl Node {
     ///
     /// # Panics
     /// If one of them, or the runner, fails.
-    pub fn run(self, script: &str) -> String {
+    #[track_caller]
+    pub(crate) fn run(self, script: &str) -> String {
         let output = Command::new(format!("{}/tests/nodes/{}", env!("CARGO_MANIFEST_DIR"), self.runner))
             .arg("--share")
             .arg(&*SHARE)

@@ -43,6 +43,19 @@ status() {
     "$@" || rc=$?
     [ "$rc" = "$want" ] || { echo "status $rc, not $want: $*"; return 1; }
 }
+fail() {
+    echo "$*"
+    return 1
+}
+# fails TEXT COMMAND...: the command ends with 1, and says the text (in any case).
+fails() {
+    local text=$1 rc=0
+    shift
+    "$@" >failing 2>&1 || rc=$?
+    cat failing
+    [ "$rc" = 1 ] || fail "status $rc, not 1: $*"
+    grep -qiF -- "$text" failing || fail "no \"$text\" in it"
+}
 # says TEXT COMMAND...: the command's output (both streams) holds the text.
 says() {
     local text=$1 out
@@ -65,8 +78,14 @@ bridged() {
             { echo "$standard/$dir is another directory than $root/$dir"; return 1; }
     done
 }
+# Nothing is mounted at the standard path or below it. (A kubelet with its root there may
+# have bound it onto itself: then a test asks for what is below alone.)
 not_bridged() {
-    if grep " $standard/" /proc/1/mountinfo; then echo "something is mounted there"; return 1; fi
+    if grep " $standard/" /proc/1/mountinfo; then fail "something is mounted there"; fi
+}
+not_mounted() {
+    if grep " $standard " /proc/1/mountinfo; then fail "something is mounted there"; fi
+    not_bridged
 }
 # A mount made below one path appears below the other, and goes away with it: both ways,
 # for each directory.
