@@ -18,15 +18,18 @@ impl Systemd {
         let conditions = self.bus.property(&path, UNIT, "Conditions").await.ok()?;
         let conditions = Vec::<Condition>::try_from(read::<zbus::OwnedVariant>(&conditions).ok()?).ok()?;
         // Negative: tested, and not met. Zero: not tested.
-        let failed: Vec<String> = conditions
+        let (any, all): (Vec<Condition>, Vec<Condition>) =
+            conditions.into_iter().filter(|(.., state)| *state < 0).partition(|(_, trigger, ..)| *trigger);
+        // systemd.unit(5): all of the plain ones must hold, and one of those with "|".
+        let (failed, verdict) = match all.is_empty() {
+            true => (any, "none is met of"),
+            false => (all, "not met is"),
+        };
+        let failed: Vec<String> = failed
             .into_iter()
-            .filter(|(.., state)| *state < 0)
-            .map(|(what, trigger, negate, about, _)| {
-                let (trigger, negate) = (if trigger { "|" } else { "" }, if negate { "!" } else { "" });
-                format!("{what}={trigger}{negate}{about} is not met")
-            })
+            .map(|(what, _, negate, about, _)| format!("{what}={}{about}", if negate { "!" } else { "" }))
             .collect();
-        (!failed.is_empty()).then(|| failed.join(", "))
+        (!failed.is_empty()).then(|| format!("{verdict} {}", failed.join(", ")))
     }
 
     /// What `unit` says about its last failure.
@@ -46,6 +49,7 @@ impl Systemd {
                     _ => "a command of it failed".to_owned(),
                 })
             }
+            ("exit-code", "mount") => Some("mount(8) or umount(8) failed".to_owned()),
             _ => Some(format!("result {result}")),
         }
     }

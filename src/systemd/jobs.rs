@@ -4,11 +4,12 @@
 //! it asks, so that no end is missed, and knows its own job by the path in the answer.
 
 use super::StopMode;
-use super::bus::{fault, read};
+use super::bus::{CALL_DEADLINE, fault, read};
 use super::error::Fault;
 use super::manager::Systemd;
 use crate::model::unit::UnitName;
 use futures_util::StreamExt as _;
+use futures_util::future::join;
 use std::time::Duration;
 use tokio::time::Instant;
 use zbus::OwnedObjectPath;
@@ -16,9 +17,7 @@ use zbus::message::Message;
 
 /// The end of a job as JobRemoved tells it.
 struct Ended {
-    /// Who said so.
-    sender: String,
-    /// The job.
+    /// The job's path.
     job: String,
     /// How it ended.
     result: String,
@@ -27,6 +26,12 @@ struct Ended {
 impl Systemd {
     /// Starts or restarts a unit, and sees that it is active then.
     pub(super) async fn bring_up(&mut self, method: &'static str, unit: &UnitName) -> Result<(), Fault> {
+        let outcome = self.started(method, unit).await;
+        self.release(unit).await;
+        outcome
+    }
+
+    async fn started(&mut self, method: &'static str, unit: &UnitName) -> Result<(), Fault> {
         self.job(method, unit, "replace").await?;
         // "done" is also said of a unit whose condition failed and that was not started.
         let state = self.active_now(unit).await?;
@@ -38,6 +43,12 @@ impl Systemd {
 
     /// Stops a unit, and sees that it no longer runs.
     pub(super) async fn take_down(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), Fault> {
+        let outcome = self.stopped(unit, mode).await;
+        self.release(unit).await;
+        outcome
+    }
+
+    async fn stopped(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), Fault> {
         let mode = match mode {
             StopMode::Replace => "replace",
             StopMode::Alone => "ignore-dependencies",
@@ -48,6 +59,11 @@ impl Systemd {
             "inactive" | "failed" | "maintenance" => Ok(()),
             _ => Err(Fault::WrongState { state, because: None }),
         }
+    }
+
+    /// Lets systemd forget the unit again, which it was asked to remember with its job.
+    async fn release(&self, unit: &UnitName) {
+        let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
     }
 
     async fn active_now(&self, unit: &UnitName) -> Result<String, Fault> {
@@ -85,24 +101,26 @@ impl Systemd {
         // Dropped with this function: a stream that nobody reads holds up the whole connection
         // once its queue is full, and everybody's jobs end in it.
         let mut signals = self.bus.signals("JobRemoved").await?;
-        let body = (unit.as_str(), mode);
-        let call = self.bus.manager(method, &body);
+        let (remember, body) = ((unit.as_str(),), (unit.as_str(), mode));
+        let left = end.saturating_duration_since(Instant::now()).min(CALL_DEADLINE);
+        // Both go out at once. Without the reference, systemd forgets a unit that did not start
+        // as soon as the job ends, and with it why; systemd before 236 does not know it.
+        let call = join(
+            self.bus.manager_within(left, "RefUnit", &remember),
+            self.bus.manager_within(left, method, &body),
+        );
         tokio::pin!(call);
         let mut early = Vec::new();
         let reply: Message = loop {
             tokio::select! {
-                reply = &mut call => break reply?,
-                signal = signals.next() => early.push(ended(signal)?),
+                (_, reply) = &mut call => break reply?,
+                signal = signals.next() => early.extend(ended(signal)?),
             }
         };
-        // Only the systemd that queued the job can end it: any program on the bus may send a
-        // signal of this name straight to csihost.
-        let sender = reply.header().sender().map(ToString::to_string).unwrap_or_default();
         let path: OwnedObjectPath = read(&reply)?;
         let path = path.as_str();
         let job = path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or_default();
-        let ours = |ended: &Ended| ended.job == path && ended.sender == sender;
-        if let Some(ended) = early.into_iter().find(ours) {
+        if let Some(ended) = early.into_iter().find(|ended| ended.job == path) {
             return Ok((job, Some(ended.result)));
         }
         loop {
@@ -110,19 +128,23 @@ impl Systemd {
             let Ok(signal) = tokio::time::timeout(left, signals.next()).await else {
                 return Ok((job, None));
             };
-            let ended = ended(signal)?;
-            if ours(&ended) {
+            if let Some(ended) = ended(signal)?.filter(|ended| ended.job == path) {
                 return Ok((job, Some(ended.result)));
             }
         }
     }
 }
 
-/// Reads a JobRemoved signal: number, path, unit, result.
-fn ended(signal: Option<zbus::Result<Message>>) -> Result<Ended, Fault> {
+/// Reads a JobRemoved signal: number, path, unit, result. `None` for a forged one.
+fn ended(signal: Option<zbus::Result<Message>>) -> Result<Option<Ended>, Fault> {
     let lost = || Fault::Lost { why: "the bus closed the connection".into() };
     let signal = signal.ok_or_else(lost)?.map_err(|error| fault(&error))?;
+    // Any program may send a signal of this name straight to csihost. One that is addressed to
+    // nobody came because csihost asked the bus for those of systemd, and the bus knows whose it
+    // is; the name of its sender tells less, as it changes when systemd is re-executed.
+    if signal.header().destination().is_some() {
+        return Ok(None);
+    }
     let (_, job, _, result): (u32, OwnedObjectPath, String, String) = read(&signal)?;
-    let sender = signal.header().sender().map(ToString::to_string).unwrap_or_default();
-    Ok(Ended { sender, job: job.as_str().to_owned(), result })
+    Ok(Some(Ended { job: job.as_str().to_owned(), result }))
 }
