@@ -6,6 +6,7 @@
 use super::error::Fault;
 use serde::Serialize;
 use std::time::Duration;
+use tokio::time::Instant;
 use zbus::message::Message;
 use zbus::{Connection, DBusError as _, DynamicType, MatchRule, MessageStream};
 
@@ -25,6 +26,10 @@ const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// How long systemd may take to answer. It answers nobody while it reads its unit files again,
 /// which has been seen to take seconds; 25 s is what libdbus and sd-bus wait.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(25);
+
+/// How long systemd may take to come to the bus. It starts the bus and connects to it afterwards:
+/// who connects first, at boot or because connecting started the bus, does not find it yet.
+const SYSTEMD_GRACE: Duration = Duration::from_secs(3);
 
 /// A connection to the system bus.
 #[derive(Debug)]
@@ -58,12 +63,26 @@ impl Bus {
             .map_err(|_| Fault::Silent { after: CALL_DEADLINE })?
             .map_err(|error| not_connected(address, &error))?;
         let bus = Self::over(connection);
-        // Who has the name is asked rather than called: a call would have the bus try to start
-        // systemd, which is not its to start.
-        match bus.to("org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetNameOwner", &SYSTEMD).await {
-            Ok(_) => Ok(bus),
-            Err(Fault::Rejected { why, .. }) => Err(Fault::NoSystemd { why }),
-            Err(fault) => Err(fault),
+        bus.find_systemd(SYSTEMD_GRACE).await?;
+        Ok(bus)
+    }
+
+    /// Sees that systemd is on the bus, or comes to it within `grace`.
+    ///
+    /// Who has the name is asked rather than called: a call would have the bus try to start
+    /// systemd, which is not its to start.
+    async fn find_systemd(&self, grace: Duration) -> Result<(), Fault> {
+        let end = Instant::now() + grace;
+        loop {
+            let owner =
+                self.to("org.freedesktop.DBus", "/", "org.freedesktop.DBus", "GetNameOwner", &SYSTEMD).await;
+            match owner {
+                Ok(_) => return Ok(()),
+                Err(Fault::NoSystemd { .. }) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
     }
 
