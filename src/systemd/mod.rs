@@ -10,6 +10,10 @@ mod diagnosis;
 mod error;
 mod jobs;
 mod manager;
+#[cfg(test)]
+mod stub;
+#[cfg(test)]
+mod stub_tests;
 
 pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
