@@ -1,7 +1,8 @@
 //! The room of systemd: what csihost asks of a host's service manager, and who answers.
 //!
 //! [`ServiceManager`] is the whole conversation. [`Systemd`] has it with a running systemd over
-//! the system bus (the only place that knows D-Bus). Nothing here knows plans or turns.
+//! the system bus (the only place that knows D-Bus); [`Offline`] stands in for one where only the
+//! files of a host are there. Nothing here knows plans or turns.
 
 use crate::model::unit::{UnitName, Units};
 
@@ -10,13 +11,19 @@ mod diagnosis;
 mod error;
 mod jobs;
 mod manager;
+mod offline;
+#[cfg(test)]
+mod offline_tests;
 #[cfg(test)]
 mod stub;
 #[cfg(test)]
 mod stub_tests;
+mod unit_file;
+mod unit_search;
 
 pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
+pub use offline::{Offline, UnitTree};
 
 /// How a unit is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,251 @@
+//! Where unit files are found when no systemd runs to say so: systemd.unit(5), "Unit File Load
+//! Path".
+
+use super::error::Fault;
+use super::offline::{UnitTree, files};
+use super::unit_file::{Install, expand, instance_of, template};
+use crate::model::path::HostPath;
+use std::io;
+
+/// Where the administrator's units and links are.
+pub(super) const CONFIG: &str = "/etc/systemd/system";
+/// All directories with unit files, the first that has a name wins.
+const SEARCH: [&str; 5] = [
+    CONFIG,
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+/// What the directories of links to wanted, required and upheld units end with.
+pub(super) const LINK_DIRS: [&str; 3] = [".wants", ".requires", ".upholds"];
+/// As many links are followed from one name to the next: what systemd itself allows.
+const MAX_LINKS: usize = 64;
+
+/// A unit file that was found.
+#[derive(Debug)]
+pub(super) struct UnitFile {
+    /// The unit's own name, after aliases.
+    pub(super) name: String,
+    /// The file.
+    pub(super) path: HostPath,
+    /// What it says about being enabled, its drop-ins included.
+    pub(super) install: Install,
+    /// The link in the administrator's directory that led here, if one did.
+    pub(super) config_link: Option<HostPath>,
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing.
+    Absent,
+    /// A link to /dev/null, or an empty file.
+    Masked,
+    /// A unit.
+    Unit(Box<UnitFile>),
+}
+
+/// A search in one tree.
+pub(super) struct Search<'a, T> {
+    tree: &'a T,
+}
+
+/// What is at a path.
+enum Entry {
+    Nothing,
+    Link(Vec<u8>),
+    File,
+}
+
+impl<'a, T: UnitTree> Search<'a, T> {
+    pub(super) fn new(tree: &'a T) -> Self {
+        Self { tree }
+    }
+
+    /// Finds a unit by any of its names.
+    pub(super) fn find(&self, name: &str) -> Result<Found, Fault> {
+        let (mut name, mut config_link) = (name.to_owned(), None);
+        let mut at = self.locate(&name)?;
+        for _ in 0..MAX_LINKS {
+            let Some(path) = at else { return Ok(Found::Absent) };
+            let target = match self.entry(&path)? {
+                Entry::Nothing => return Ok(Found::Absent),
+                Entry::File => return self.load(name, path, config_link),
+                Entry::Link(target) if target == b"/dev/null" => return Ok(Found::Masked),
+                Entry::Link(target) => target,
+            };
+            if path.parent() == Some(HostPath::from(CONFIG)) {
+                config_link.get_or_insert_with(|| path.clone());
+            }
+            let to = file_name(&target);
+            if to == file_name(path.file_name()) {
+                // The same unit, kept somewhere else.
+                at = Some(resolve(&path, &target));
+                continue;
+            }
+            // Another name of the unit: that is looked up anew, and an instance stays one.
+            name = match template(&name) {
+                Some((_, Some(instance))) => instance_of(&to, instance),
+                _ => to,
+            };
+            at = self.locate(&name)?;
+        }
+        Err(Fault::Broken { why: "its links lead in a circle".into() })
+    }
+
+    /// The first place that has a file or link of this name, or of an instance's template.
+    fn locate(&self, name: &str) -> Result<Option<HostPath>, Fault> {
+        let template =
+            template(name).filter(|(_, instance)| instance.is_some()).map(|(template, _)| template);
+        for name in [name].into_iter().chain(template.as_deref()) {
+            for directory in SEARCH {
+                let path = HostPath::from(directory).join(name);
+                if !matches!(self.entry(&path)?, Entry::Nothing) {
+                    return Ok(Some(path));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn entry(&self, path: &HostPath) -> Result<Entry, Fault> {
+        match self.tree.read_link(path) {
+            Ok(target) => Ok(Entry::Link(target)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::InvalidInput => Ok(Entry::File),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Entry::Nothing),
+                _ => Err(files(path, &error)),
+            },
+        }
+    }
+
+    fn load(&self, name: String, path: HostPath, config_link: Option<HostPath>) -> Result<Found, Fault> {
+        let bytes = self.tree.read(&path).map_err(|error| files(&path, &error))?;
+        if bytes.is_empty() {
+            return Ok(Found::Masked);
+        }
+        let mut install = Install::default();
+        install.add(&bytes);
+        for path in self.drop_ins(&name)? {
+            install.add(&self.tree.read(&path).map_err(|error| files(&path, &error))?);
+        }
+        Ok(Found::Unit(Box::new(UnitFile { name, path, install, config_link })))
+    }
+
+    /// The drop-ins of a unit, and of its template: by file name, the first directory wins.
+    fn drop_ins(&self, name: &str) -> Result<Vec<HostPath>, Fault> {
+        let mut found = std::collections::BTreeMap::new();
+        let template = template(name).map(|(template, _)| template);
+        for unit in [name].into_iter().chain(template.as_deref().filter(|template| *template != name)) {
+            for directory in SEARCH {
+                let directory = HostPath::from(directory).join(format!("{unit}.d"));
+                for file in self.list(&directory)? {
+                    if file.ends_with(b".conf") {
+                        let path = directory.join(&file);
+                        found.entry(file).or_insert(path);
+                    }
+                }
+            }
+        }
+        let mut paths = Vec::new();
+        for path in found.into_values() {
+            // A link to /dev/null takes a drop-in away.
+            if !matches!(self.entry(&path)?, Entry::Link(target) if target == b"/dev/null") {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+
+    fn list(&self, path: &HostPath) -> Result<Vec<Vec<u8>>, Fault> {
+        match self.tree.list(path) {
+            Ok(names) => Ok(names),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Vec::new()),
+                _ => Err(files(path, &error)),
+            },
+        }
+    }
+
+    /// All links to units in a unit directory and in its `.wants` and the like, with what they
+    /// hold.
+    pub(super) fn links_below(&self, directory: &HostPath) -> Result<Vec<(HostPath, Vec<u8>)>, Fault> {
+        let mut links = Vec::new();
+        for name in self.list(directory)? {
+            let path = directory.join(&name);
+            if let Entry::Link(target) = self.entry(&path)? {
+                links.push((path, target));
+            } else if LINK_DIRS.iter().any(|suffix| name.ends_with(suffix.as_bytes())) {
+                for name in self.list(&path)? {
+                    let path = path.join(&name);
+                    if let Entry::Link(target) = self.entry(&path)? {
+                        links.push((path, target));
+                    }
+                }
+            }
+        }
+        Ok(links)
+    }
+
+    /// How the administrator's links bear on a unit.
+    pub(super) fn linked(&self, unit: &UnitFile) -> Result<Linked, Fault> {
+        let config = HostPath::from(CONFIG);
+        let own = config.join(&unit.name);
+        // The names under which [Install] would link it.
+        let mut names = vec![unit.name.clone()];
+        names.extend(unit.install.default_instance.iter().map(|instance| instance_of(&unit.name, instance)));
+        names.extend(unit.install.alias.iter().filter_map(|alias| expand(alias, &unit.name)));
+        let mut linked = Linked::No;
+        for (path, target) in self.links_below(&config)? {
+            let to = file_name(&target);
+            // The unit's own name in the administrator's directory is where its file is, no more.
+            if path == own || target == b"/dev/null" {
+                continue;
+            }
+            let name = file_name(path.file_name());
+            if name == unit.name || (names.contains(&name) && to == file_name(unit.path.file_name())) {
+                return Ok(Linked::Yes);
+            }
+            if to == unit.name {
+                linked = Linked::Otherwise;
+            }
+        }
+        Ok(linked)
+    }
+}
+
+/// How links bear on a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Linked {
+    /// As its [Install] section would have it: it is enabled.
+    Yes,
+    /// Under another name: as another instance, or an alias of the administrator's.
+    Otherwise,
+    /// Not at all.
+    No,
+}
+
+/// The last component of a path or link.
+pub(super) fn file_name(path: &[u8]) -> String {
+    let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    String::from_utf8_lossy(name).into_owned()
+}
+
+/// What a link's target names.
+fn resolve(link: &HostPath, target: &[u8]) -> HostPath {
+    match target.starts_with(b"/") {
+        true => HostPath::root().join(target),
+        false => link.parent().unwrap_or_else(HostPath::root).join(target),
+    }
+}
+
+/// Whether a link leads to `file`. /lib is the same directory as /usr/lib wherever both hold
+/// units, and systemd writes either, depending on how it was built.
+pub(super) fn same_file(link: &HostPath, target: &[u8], file: &HostPath) -> bool {
+    let plain = |path: &HostPath| {
+        let path = path.as_bytes();
+        path.strip_prefix(b"/usr").filter(|rest| rest.starts_with(b"/lib/")).unwrap_or(path).to_vec()
+    };
+    plain(&resolve(link, target)) == plain(file)
+}
