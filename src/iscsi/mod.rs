@@ -1,1 +1,3 @@
-//! iscsi
+//! iSCSI, pure: what open-iscsi's files say, and which lines of them need to change.
+
+pub mod conf;
