@@ -1,3 +1,4 @@
 //! iSCSI, pure: what open-iscsi's files say, and which lines of them need to change.
 
 pub mod conf;
+pub mod initiator;
