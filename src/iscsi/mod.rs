@@ -2,3 +2,5 @@
 
 pub mod conf;
 pub mod initiator;
+mod repair;
+pub mod startup;
