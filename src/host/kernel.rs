@@ -37,8 +37,10 @@ impl Host {
                     let list = self.file(&directory.join(list));
                     list.bytes().is_some_and(|text| lists(text, name))
                 };
-                let state = if loaded.contains_key(name) || listed("modules.builtin") {
-                    Module::Present
+                let state = if loaded.contains_key(name) {
+                    Module::Loaded
+                } else if listed("modules.builtin") {
+                    Module::BuiltIn
                 } else if listed("modules.dep") {
                     Module::Loadable
                 } else {

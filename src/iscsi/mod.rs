@@ -2,5 +2,6 @@
 
 pub mod conf;
 pub mod initiator;
+pub mod on_host;
 mod repair;
 pub mod startup;

@@ -33,8 +33,10 @@ pub enum Init {
 /// What the kernel can do for iSCSI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Module {
-    /// Loaded, or built in.
-    Present,
+    /// Loaded.
+    Loaded,
+    /// A part of the kernel itself.
+    BuiltIn,
     /// Not loaded; there is a file to load it from.
     Loadable,
     /// The running kernel has no such module.

@@ -113,6 +113,19 @@ impl Action {
         }
     }
 
+    /// When in a plan it is done: files, then units, then links, then what has to start.
+    fn phase(&self) -> u8 {
+        match self {
+            Self::PatchFile { .. } | Self::WriteFile { .. } => 0,
+            Self::MakeDirectory { .. } => 1,
+            Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 2,
+            Self::DisableUnit { .. } | Self::EnableUnit { .. } => 3,
+            Self::LoadModule { .. } => 4,
+            Self::ShareMount { .. } => 5,
+            Self::StartUnit { .. } => 6,
+        }
+    }
+
     /// The text that changes, where it is text.
     pub fn diff(&self) -> Option<&str> {
         match self {
@@ -158,6 +171,8 @@ pub struct Plan {
     steps: Vec<Step>,
     /// What is not done, and why.
     pub refused: Vec<Refusal>,
+    /// The kubelet root that the plan's bridge leads to, for turns in which no kubelet says so.
+    pub bridge: Option<HostPath>,
 }
 
 impl Plan {
@@ -172,6 +187,35 @@ impl Plan {
         self.steps.iter().enumerate().map(|(index, step)| (StepId(index), step))
     }
 
+    /// The same plan with its steps in the order of [`Action::phase`], and otherwise as they were:
+    /// systemd then has to read its units once, between writing and starting.
+    pub fn in_phases(self) -> Self {
+        let mut order: Vec<usize> = (0..self.steps.len()).collect();
+        let phase = |index: &usize| self.steps.get(*index).map(|step| step.action.phase());
+        order.sort_by_key(phase);
+        let moved: Vec<usize> = {
+            let mut moved = vec![0; order.len()];
+            for (new, old) in order.iter().enumerate() {
+                if let Some(place) = moved.get_mut(*old) {
+                    *place = new;
+                }
+            }
+            moved
+        };
+        let mut steps: Vec<(usize, Step)> = self
+            .steps
+            .into_iter()
+            .enumerate()
+            .map(|(old, mut step)| {
+                let renumber = |id: &StepId| moved.get(id.0).copied().map(StepId);
+                step.needs = step.needs.iter().filter_map(renumber).collect();
+                (moved.get(old).copied().unwrap_or(old), step)
+            })
+            .collect();
+        steps.sort_by_key(|(new, _)| *new);
+        Self { steps: steps.into_iter().map(|(_, step)| step).collect(), ..self }
+    }
+
     /// How many steps there are.
     pub fn len(&self) -> usize {
         self.steps.len()
@@ -180,5 +224,25 @@ impl Plan {
     /// Whether nothing would change.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_keep_what_each_step_needs() {
+        let unit = |name| UnitName::from(name);
+        let mut plan = Plan::default();
+        let start = plan.push(Action::StartUnit { unit: unit("a.socket") }, "", &[]);
+        let path = HostPath::from("/d");
+        let made = plan.push(Action::MakeDirectory { path, mode: 0o750 }, "", &[]);
+        plan.push(Action::EnableUnit { unit: unit("b.mount") }, "", &[made, start]);
+        let plan = plan.in_phases();
+        let kinds: Vec<_> = plan.steps().map(|(_, step)| step.action.kind()).collect();
+        assert_eq!(kinds, ["make-directory", "enable-unit", "start-unit"]);
+        let needs: Vec<_> = plan.steps().map(|(_, step)| step.needs.clone()).collect();
+        assert_eq!(needs, [vec![], vec![StepId(0), StepId(2)], vec![]]);
     }
 }

@@ -91,7 +91,8 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
                         "the kubelet runs in a mount namespace of its own, and its root {} has no name on the host",
                         kubelet.root_dir
                     ),
-                    remedy: "give the kubelet's container its root as a bind mount of a host directory".to_owned(),
+                    remedy: "give the kubelet's container its root as a bind mount of a host directory"
+                        .to_owned(),
                 }]);
             }
         },
@@ -152,9 +153,10 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
     let overlap = spans.iter().enumerate().find_map(|(i, a)| {
         let others = spans.iter().enumerate().filter(|(j, _)| *j != i);
         let inside = |a: &HostPath, b: &HostPath| a.starts_with(b) || b.starts_with(a);
-        others.map(|(_, b)| b).find(|b| inside(&a.place, &b.place) || inside(&a.what, &b.place)).or(
-            inside(&a.what, &a.place).then_some(a),
-        )
+        others
+            .map(|(_, b)| b)
+            .find(|b| inside(&a.place, &b.place) || inside(&a.what, &b.place))
+            .or(inside(&a.what, &a.place).then_some(a))
     });
     if let Some(span) = overlap {
         refused.push(Refusal {
@@ -213,7 +215,8 @@ fn named(path: &HostPath) -> Result<UnitName, Refusal> {
 /// Whether `what` is bound at `place_path`; refused where something else is.
 fn mounted(table: &MountTable, what: &HostPath, place_path: &HostPath) -> Result<bool, Refusal> {
     let Some(top) = top_at(table, place_path.as_bytes()) else { return Ok(false) };
-    let (Some(here), Some(there)) = (place(table, place_path.as_bytes()), place(table, what.as_bytes())) else {
+    let (Some(here), Some(there)) = (place(table, place_path.as_bytes()), place(table, what.as_bytes()))
+    else {
         return Ok(false);
     };
     if !same_directory(&here, &there) {
@@ -279,7 +282,9 @@ fn share(table: &MountTable, path: &HostPath) -> Result<Option<Share>, Refusal> 
     let self_bound = own.is_some_and(|own| {
         let base = place(table, parent.as_bytes());
         base.is_some_and(|base| {
-            let inside = [base.inside.as_slice(), if base.inside == b"/" { b"" } else { b"/" }, path.file_name()].concat();
+            let inside =
+                [base.inside.as_slice(), if base.inside == b"/" { b"" } else { b"/" }, path.file_name()]
+                    .concat();
             own.device == base.mount.device && own.root == inside
         })
     });
@@ -290,7 +295,9 @@ fn share(table: &MountTable, path: &HostPath) -> Result<Option<Share>, Refusal> 
                 id: "bridge-private-mount",
                 target: path.to_string(),
                 reason: format!("{} is mounted there, and is not shared", shown(&own.source)),
-                remedy: format!("run mount --make-rshared {path} before the kubelet starts, then csihost apply"),
+                remedy: format!(
+                    "run mount --make-rshared {path} before the kubelet starts, then csihost apply"
+                ),
             }),
         },
         _ if base.shared.is_some() => Ok(None),

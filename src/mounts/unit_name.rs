@@ -67,6 +67,29 @@ pub fn mount_unit(path: &HostPath) -> Result<UnitName, UnitNameError> {
     UnitName::parse(&format!("{}.mount", escape_path(path))).map_err(|_| UnitNameError::TooLong(path.clone()))
 }
 
+/// The path that a mount unit is for; `None` for other units and names that no path escapes to.
+pub fn mount_point(unit: &UnitName) -> Option<HostPath> {
+    let stem = unit.as_str().strip_suffix(".mount")?;
+    if stem == "-" {
+        return Some(HostPath::root());
+    }
+    let mut path = b"/".to_vec();
+    let mut rest = stem;
+    while let Some(c) = rest.chars().next() {
+        match c {
+            '-' => path.push(b'/'),
+            '\\' => {
+                path.push(u8::from_str_radix(rest.strip_prefix("\\x")?.get(..2)?, 16).ok()?);
+                rest = rest.get(3..)?;
+            }
+            c => path.push(u8::try_from(c).ok()?),
+        }
+        rest = rest.get(1..)?;
+    }
+    let path = HostPath::parse(&path).ok()?;
+    (escape_path(&path) == stem).then_some(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +163,15 @@ mod tests {
         assert_eq!(theirs.len(), paths.len());
         for (path, theirs) in paths.iter().zip(theirs) {
             assert_eq!(mount_unit(path).unwrap().as_str(), theirs, "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_mount_point_of_a_paths_unit_is_the_path(parts in proptest::collection::vec("[a-z.\\\\ %-]{1,6}", 0..5)) {
+            let Ok(path) = HostPath::parse(format!("/{}", parts.join("/")).as_bytes()) else { return Ok(()) };
+            let unit = mount_unit(&path).unwrap();
+            prop_assert_eq!(mount_point(&unit), Some(path));
         }
     }
 }

@@ -27,6 +27,16 @@ pub const KUBELET_UNITS: [&str; 15] = [
     "crio.service",
 ];
 
+/// Those of them that run containers and no kubelet of their own; one of them runs the kubelet
+/// only where that is a container.
+pub const RUNTIME_UNITS: [&str; 5] = [
+    "snap.microk8s.daemon-containerd.service",
+    "snap.k8s.containerd.service",
+    "docker.service",
+    "containerd.service",
+    "crio.service",
+];
+
 /// The boot unit, which the kubelet starts after.
 pub const BOOT_UNIT: &str = "csihost-boot.service";
 

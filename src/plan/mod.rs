@@ -1,1 +1,42 @@
-//! plan
+//! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
+
+mod bridge;
+mod files;
+pub mod interests;
+mod iscsi;
+mod startup;
+
+use crate::model::facts::{Facts, Init};
+use crate::model::plan::{Plan, Refusal};
+use crate::profile::Profile;
+use crate::settings::Settings;
+
+/// Decides what should change on a host with these facts. On a host that is as it should be, the
+/// plan is empty.
+pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
+    let mut plan = Plan::default();
+    match &facts.init {
+        Init::Systemd | Init::Offline => {
+            iscsi::plan(facts, settings, profile, &mut plan);
+            bridge::plan(facts, settings, &mut plan);
+        }
+        Init::Unreachable(why) => plan.refused.push(Refusal {
+            id: "systemd-unreachable",
+            target: "systemd".to_owned(),
+            reason: why.clone(),
+            remedy: "start the system bus (systemctl start dbus.socket), then run csihost apply".to_owned(),
+        }),
+        Init::Other(name) => plan.refused.push(Refusal {
+            id: "no-systemd",
+            target: name.clone(),
+            reason: format!("{name} is PID 1; this version of csihost works through systemd"),
+            remedy: "run csihost on a host that systemd runs, or on a tree of files with --root".to_owned(),
+        }),
+    }
+    plan.in_phases()
+}
+
+/// The directories of the settings, as the rooms below take them.
+pub fn directories(settings: &Settings) -> Vec<&str> {
+    settings.bridge.directories.iter().map(|directory| directory.as_str()).collect()
+}

@@ -1,0 +1,131 @@
+//! Pure: whether an iSCSI login can work.
+
+use crate::iscsi::initiator::{self, InitiatorName};
+use crate::iscsi::on_host::{Daemon, advice, daemon};
+use crate::iscsi::startup::StartupAdvice;
+use crate::model::facts::{Facts, Init, Mode, Module};
+use crate::model::file::FileFact;
+use crate::model::finding::{CheckStatus, Finding};
+use crate::model::unit::{ActiveState, FileState};
+use crate::profile::Profile;
+
+pub(super) fn check(facts: &Facts, profile: &Profile) -> Vec<Finding> {
+    let package = package(facts, profile);
+    if package.status == CheckStatus::Fail {
+        return vec![package];
+    }
+    let mut findings = vec![package, conf(facts, profile), name(facts, profile)];
+    if facts.has_units() {
+        findings.push(unit(facts, profile));
+    }
+    findings.extend(profile.iscsi.modules.iter().map(|module| kernel(facts, module)));
+    findings
+}
+
+fn package(facts: &Facts, profile: &Profile) -> Finding {
+    let iscsi = &profile.iscsi;
+    match facts.programs.contains(&iscsi.daemon) {
+        true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{} is installed", iscsi.package)),
+        false => {
+            Finding::new("iscsi-package", CheckStatus::Fail, format!("{} is not installed", iscsi.package))
+                .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon))
+                .remedy(format!("run {}", iscsi.install))
+        }
+    }
+}
+
+fn conf(facts: &Facts, profile: &Profile) -> Finding {
+    const ID: &str = "iscsid-conf";
+    let path = &profile.iscsi.conf;
+    let bad = |summary: String, remedy: String| Finding::new(ID, CheckStatus::Fail, summary).remedy(remedy);
+    match facts.file(path) {
+        FileFact::Absent => Finding::new(ID, CheckStatus::Warn, format!("{path} is not there"))
+            .detail("open-iscsi uses its defaults")
+            .remedy(format!("reinstall {}", profile.iscsi.package)),
+        FileFact::Unreadable(why) => bad(why.clone(), format!("make {path} a readable file")),
+        FileFact::Directory | FileFact::Special | FileFact::Masked => bad(
+            format!("{path} is not a file"),
+            format!("move it away and reinstall {}", profile.iscsi.package),
+        ),
+        FileFact::File(_) => match advice(facts, path, &profile.iscsi.units) {
+            None => Finding::new(ID, CheckStatus::Skip, "which startup line is right is not known"),
+            Some(StartupAdvice::Leave { why }) => Finding::new(ID, CheckStatus::Pass, why),
+            Some(StartupAdvice::Repair { why, .. }) => bad(why, "run csihost apply".to_owned())
+                .detail("iscsiadm cannot start iscsid when it finds it stopped: logins fail with error 111"),
+            Some(StartupAdvice::Refuse { reason, remedy }) => bad(reason, remedy),
+        },
+    }
+}
+
+fn name(facts: &Facts, profile: &Profile) -> Finding {
+    const ID: &str = "initiator-name";
+    let path = &profile.iscsi.initiator_name;
+    match initiator::parse(facts.file(path).bytes()) {
+        InitiatorName::Named(name) => Finding::new(ID, CheckStatus::Pass, crate::model::bytes::shown(&name)),
+        // open-iscsi's own units make one before iscsid starts.
+        InitiatorName::Generate => Finding::new(ID, CheckStatus::Pass, "made when iscsid first starts"),
+        InitiatorName::Missing | InitiatorName::Empty => Finding::new(
+            ID,
+            CheckStatus::Warn,
+            format!("{path} names no initiator"),
+        )
+        .detail("targets cannot tell this node from others, and iscsid may not start")
+        .remedy(format!(
+            "run sh -c 'echo InitiatorName=$(iscsi-iname) > {path}'; chmod 600 {path}, then restart iscsid"
+        )),
+    }
+}
+
+fn unit(facts: &Facts, profile: &Profile) -> Finding {
+    const ID: &str = "iscsid-unit";
+    let unit = match daemon(&facts.units, &profile.iscsi.units) {
+        Daemon::Unit(unit) => unit,
+        Daemon::Masked(unit) => {
+            return Finding::new(ID, CheckStatus::Fail, format!("{unit} is masked"))
+                .detail("iscsid cannot be started")
+                .remedy(format!("run systemctl unmask {unit}, then csihost apply"));
+        }
+        Daemon::None => {
+            return Finding::new(ID, CheckStatus::Fail, "systemd knows no unit of iscsid")
+                .remedy(format!("run {}", profile.iscsi.install));
+        }
+    };
+    let state = facts.units.get(&unit);
+    let service = facts.units.get(&profile.iscsi.service);
+    let active = [state.active, service.active].contains(&ActiveState::Active);
+    let enabled = [state.file, service.file].contains(&FileState::Enabled) || state.file == FileState::Static;
+    let (status, summary) = match (active || facts.init == Init::Offline, enabled) {
+        (true, true) if facts.init == Init::Offline => (CheckStatus::Pass, format!("{unit} is enabled")),
+        (true, true) => (CheckStatus::Pass, format!("{unit} is enabled and active")),
+        (true, false) => (CheckStatus::Fail, format!("{unit} is not enabled: iscsid is gone after a reboot")),
+        (false, true) => (CheckStatus::Fail, format!("{unit} is enabled and not active")),
+        (false, false) => (CheckStatus::Fail, format!("{unit} is neither enabled nor active")),
+    };
+    match status {
+        CheckStatus::Fail => {
+            Finding::new(ID, status, summary).detail("logins fail").remedy("run csihost apply")
+        }
+        _ => Finding::new(ID, status, summary),
+    }
+}
+
+fn kernel(facts: &Facts, module: &str) -> Finding {
+    let id = format!("kernel-module-{module}");
+    match facts.module(module) {
+        Module::Loaded => Finding::new(&id, CheckStatus::Pass, "loaded"),
+        Module::BuiltIn => Finding::new(&id, CheckStatus::Pass, "built in"),
+        Module::Loadable => Finding::new(&id, CheckStatus::Fail, "not loaded")
+            .detail("iscsid cannot log in without it")
+            .remedy("run csihost apply"),
+        Module::Missing => Finding::new(&id, CheckStatus::Fail, "the running kernel does not have it")
+            .detail("no volume can be attached over iSCSI on this kernel")
+            .remedy("install this kernel's extra modules, or boot a kernel that has it"),
+        Module::Unknown => {
+            let why = match facts.mode {
+                Mode::Offline => "which kernel will run is not known offline",
+                Mode::Live => "the running kernel could not be asked",
+            };
+            Finding::new(&id, CheckStatus::Skip, why)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! Pure: whether the kubelet's root is known.
+
+use crate::model::facts::Facts;
+use crate::model::finding::{CheckStatus, Finding};
+use crate::model::kubelet::Confidence;
+
+pub(super) fn check(facts: &Facts) -> Finding {
+    const ID: &str = "kubelet-root";
+    let detection = &facts.detection;
+    if let Some(conflict) = &detection.conflict {
+        return Finding::new(ID, CheckStatus::Fail, "the kubelet's root is not certain")
+            .detail(conflict.explanation.clone())
+            .remedy("stop the kubelet that does not belong here, or set kubelet.root-dir in /etc/csihost/csihost.toml");
+    }
+    let Some(kubelet) = &detection.kubelet else {
+        return match detection.rejected.first() {
+            None => Finding::new(ID, CheckStatus::Skip, "no kubelet runs here yet"),
+            Some(rejection) => {
+                Finding::new(ID, CheckStatus::Warn, "what looks like a kubelet here is none of this host's")
+                    .detail(rejection.detail.clone())
+                    .remedy("csihost detect shows all that was rejected, and why")
+            }
+        };
+    };
+    let how = match kubelet.confidence {
+        Confidence::Certain => "certain: shown by what the kubelet holds open",
+        Confidence::Observed => "by the kubelet's arguments",
+        Confidence::Declared => "by configuration; no kubelet runs",
+        Confidence::Assumed => "assumed; no kubelet runs",
+    };
+    let summary = format!("{} ({how})", kubelet.root_dir);
+    match detection.warnings.as_slice() {
+        [] => Finding::new(ID, CheckStatus::Pass, summary),
+        warnings => Finding::new(ID, CheckStatus::Warn, summary).detail(warnings.join("; ")),
+    }
+}

@@ -1,0 +1,185 @@
+//! Pure: the steps that build the bridge.
+
+use super::directories;
+use super::files::{Kind, Placed, place};
+use crate::model::facts::{Facts, Init};
+use crate::model::file::DirFact;
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan, Refusal, StepId};
+use crate::model::unit::{FileState, LoadState, UnitName};
+use crate::mounts::bridge::{Bridge, Decision, decide};
+use crate::mounts::unit_text::{self, BridgeUnit, KUBELET_UNITS, RUNTIME_UNITS};
+use crate::settings::Settings;
+
+/// Where csihost's units are.
+const UNITS: &str = "/etc/systemd/system";
+/// The drop-in that orders a kubelet's unit after the bridge.
+const DROP_IN: &str = "50-csihost.conf";
+/// The kubelet makes its directories so (kubernetes, pkg/kubelet/kubelet.go).
+const KUBELET_MODE: u32 = 0o750;
+
+/// Where the unit file of `unit` is.
+pub(super) fn unit_path(unit: &UnitName) -> HostPath {
+    HostPath::from(UNITS).join(unit.as_str())
+}
+
+/// Where the drop-in for `unit` is.
+pub(super) fn drop_in_path(unit: &UnitName) -> HostPath {
+    HostPath::from(UNITS).join(format!("{unit}.d")).join(DROP_IN)
+}
+
+/// The units that run this node's kubelet: those that are there, the one that the running kubelet
+/// belongs to, and those that an earlier turn knew.
+pub(super) fn kubelet_units(facts: &Facts) -> Vec<UnitName> {
+    let known = KUBELET_UNITS.iter().map(|name| UnitName::from(*name));
+    let mut units: Vec<UnitName> = known
+        .filter(|unit| {
+            let earlier = facts.generated.contains(&drop_in_path(unit));
+            let there =
+                facts.units.get(unit).load == LoadState::Loaded && !RUNTIME_UNITS.contains(&unit.as_str());
+            earlier || there
+        })
+        .collect();
+    if let Some(unit) = &facts.detection.unit
+        && !units.contains(unit)
+    {
+        units.push(unit.clone());
+    }
+    let earlier = facts.generated.iter().filter_map(|path| {
+        let name = path.parent()?.file_name().strip_suffix(b".d")?.to_vec();
+        (path.file_name() == DROP_IN.as_bytes())
+            .then(|| UnitName::parse(std::str::from_utf8(&name).ok()?).ok())?
+    });
+    for unit in earlier {
+        if !units.contains(&unit) {
+            units.push(unit);
+        }
+    }
+    units
+}
+
+/// Adds what the bridge needs to `plan`.
+pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+    if !settings.bridge.enabled {
+        return;
+    }
+    match decide(facts, &directories(settings)) {
+        Decision::NoKubelet | Decision::Same(_) => {}
+        Decision::Refused(refused) => plan.refused.extend(refused),
+        Decision::Build(bridge) => build(facts, &bridge, plan),
+    }
+}
+
+fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
+    let live = facts.init == Init::Systemd;
+    plan.bridge = Some(bridge.root.clone());
+    let kubelets = kubelet_units(facts);
+    let share_units: Vec<UnitName> = bridge.shares.iter().map(|share| share.unit.clone()).collect();
+
+    let made = make_directories(facts, bridge, plan);
+
+    let mut starts: Vec<(Action, String, Vec<StepId>)> = Vec::new();
+    let mut enables: Vec<(UnitName, Placed)> = Vec::new();
+    for share in &bridge.shares {
+        let reason = format!("{} lies on a mount that is not shared", share.path);
+        let Some(body) = text(unit_text::share(&share.path, &kubelets), &share.path, plan) else { return };
+        let placed = place(plan, facts, Kind::Unit, unit_path(&share.unit), &body, &reason, &made);
+        if !share.mounted {
+            let action = Action::ShareMount { path: share.path.clone(), unit: share.unit.clone() };
+            starts.push((
+                action,
+                "a starting kubelet would hide the bridge".to_owned(),
+                needs(placed, &made),
+            ));
+        }
+        enables.push((share.unit.clone(), placed));
+    }
+    for span in &bridge.spans {
+        let reason = format!("{} is to be the kubelet's {}", span.place, span.what);
+        let unit = BridgeUnit {
+            what: &span.what,
+            where_: &span.place,
+            needs: &share_units,
+            kubelet_units: &kubelets,
+        };
+        let Some(body) = text(unit_text::bridge(&unit), &span.place, plan) else { return };
+        let placed = match (facts.file(&unit_path(&span.unit)), span.mounted) {
+            // Somebody else's unit does the same: verified by the mount table, and left.
+            (file, true) if is_foreign(file) => continue,
+            _ => place(plan, facts, Kind::Unit, unit_path(&span.unit), &body, &reason, &made),
+        };
+        if !span.mounted {
+            starts.push((Action::StartUnit { unit: span.unit.clone() }, reason, needs(placed, &made)));
+        }
+        enables.push((span.unit.clone(), placed));
+    }
+    let mounts: Vec<UnitName> =
+        share_units.iter().chain(bridge.spans.iter().map(|span| &span.unit)).cloned().collect();
+    for kubelet in &kubelets {
+        let body = unit_text::kubelet_drop_in(&mounts);
+        let reason = format!("{kubelet} is to start after the bridge");
+        place(plan, facts, Kind::Unit, drop_in_path(kubelet), &body, &reason, &[]);
+    }
+    let mut enabled = Vec::new();
+    for (unit, placed) in enables {
+        let again = matches!(placed, Placed::Written(_));
+        if placed != Placed::Taken && (again || facts.units.get(&unit).file != FileState::Enabled) {
+            let reason = "the bridge is to be there before the kubelet at every boot";
+            enabled.push(plan.push(Action::EnableUnit { unit }, reason, &needs(placed, &[])));
+        }
+    }
+    if live {
+        // A share that fails leaves nothing to bridge on.
+        let mut shares = Vec::new();
+        for (action, reason, mut needs) in starts {
+            let is_share = matches!(action, Action::ShareMount { .. });
+            if !is_share {
+                needs.extend(&shares);
+            }
+            let id = plan.push(action, reason, &needs);
+            if is_share {
+                shares.push(id);
+            }
+        }
+    }
+}
+
+fn is_foreign(file: &crate::model::file::FileFact) -> bool {
+    use crate::model::generated::{Origin, origin};
+    file.bytes().is_some_and(|bytes| origin(bytes) == Origin::Foreign)
+}
+
+fn needs(placed: Placed, more: &[StepId]) -> Vec<StepId> {
+    [more, &placed.written()].concat()
+}
+
+fn text<E: std::fmt::Display>(text: Result<String, E>, path: &HostPath, plan: &mut Plan) -> Option<String> {
+    text.map_err(|error| {
+        plan.refused.push(Refusal {
+            id: "bridge-unit-text",
+            target: path.to_string(),
+            reason: error.to_string(),
+            remedy: "use a path that a unit file can hold".to_owned(),
+        });
+    })
+    .ok()
+}
+
+/// Directories that are missing, as the kubelet makes them.
+fn make_directories(facts: &Facts, bridge: &Bridge, plan: &mut Plan) -> Vec<StepId> {
+    let mut all = vec![&bridge.root, &bridge.standard];
+    all.extend(bridge.spans.iter().flat_map(|span| [&span.what, &span.place]));
+    let mut made = Vec::new();
+    for path in all {
+        let missing = facts
+            .dirs
+            .values()
+            .any(|fact| matches!(fact, DirFact::Absent { canonical } if canonical == path));
+        if missing {
+            let action = Action::MakeDirectory { path: path.clone(), mode: KUBELET_MODE };
+            let id = plan.push(action, "the bridge needs it; made as the kubelet makes it", &made);
+            made.push(id);
+        }
+    }
+    made
+}

@@ -1,0 +1,87 @@
+//! Pure: what a decision will want to know, so that nothing else is read.
+
+use super::bridge::{drop_in_path, kubelet_units, unit_path};
+use super::{directories, iscsi};
+use crate::model::facts::Facts;
+use crate::model::kubelet::Detection;
+use crate::model::path::HostPath;
+use crate::model::receipt::BridgeRecord;
+use crate::model::unit::UnitName;
+use crate::mounts::bridge::{Decision, STANDARD_PATH, decide};
+use crate::mounts::unit_text::KUBELET_UNITS;
+use crate::profile::Profile;
+use crate::settings::Settings;
+
+/// Things to look at.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interests {
+    /// Directories, with what they hold.
+    pub dirs: Vec<HostPath>,
+    /// Files, whole.
+    pub files: Vec<HostPath>,
+    /// Programs: whether they are there.
+    pub programs: Vec<HostPath>,
+    /// Units: their states.
+    pub units: Vec<UnitName>,
+    /// Kernel modules.
+    pub modules: Vec<String>,
+}
+
+/// What can be named before anything but the kubelet is known.
+pub fn early(
+    detection: &Detection,
+    bridge: Option<&BridgeRecord>,
+    settings: &Settings,
+    profile: &Profile,
+) -> Interests {
+    let mut interests = Interests::default();
+    if settings.bridge.enabled {
+        let standard = HostPath::from(STANDARD_PATH);
+        let root = detection.host_dir().or(bridge.map(|bridge| &bridge.root));
+        for base in std::iter::once(&standard).chain(root) {
+            interests.dirs.push(base.clone());
+            interests.dirs.extend(directories(settings).iter().map(|name| base.join(name)));
+        }
+    }
+    if settings.iscsi {
+        interests.files.extend([profile.iscsi.conf.clone(), profile.iscsi.initiator_name.clone()]);
+        interests.programs.push(profile.iscsi.daemon.clone());
+        interests.modules.extend(profile.iscsi.modules.iter().cloned());
+    }
+    interests
+}
+
+/// The units that can be named from the early facts.
+pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests {
+    let mut interests = Interests::default();
+    if settings.iscsi {
+        iscsi::interests(facts, profile, &mut interests);
+    }
+    if let Some(bridge) = wanted(facts, settings) {
+        interests.units.extend(KUBELET_UNITS.iter().map(|name| UnitName::from(*name)));
+        interests.units.extend(facts.detection.unit.clone());
+        let mounts =
+            bridge.shares.iter().map(|share| &share.unit).chain(bridge.spans.iter().map(|s| &s.unit));
+        for unit in mounts {
+            interests.files.push(unit_path(unit));
+            interests.units.push(unit.clone());
+        }
+    }
+    interests
+}
+
+/// The files that can be named once units are known.
+pub fn late(facts: &Facts, settings: &Settings) -> Interests {
+    let drop_ins = match wanted(facts, settings) {
+        Some(_) => kubelet_units(facts).iter().map(drop_in_path).collect(),
+        None => Vec::new(),
+    };
+    Interests { files: drop_ins, ..Interests::default() }
+}
+
+fn wanted(facts: &Facts, settings: &Settings) -> Option<crate::mounts::bridge::Bridge> {
+    match settings.bridge.enabled.then(|| decide(facts, &directories(settings)))? {
+        Decision::Build(bridge) => Some(bridge),
+        _ => None,
+    }
+}
