@@ -1,1 +1,147 @@
-//! cli
+//! What a person types: one thin file a verb; text for people, JSON for programs.
+
+mod apply;
+mod check;
+mod detect;
+mod output;
+mod plan;
+mod status;
+mod undo;
+
+use crate::engine::{self, Config};
+use crate::model::facts::Mode;
+use crate::report::journal;
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Makes a Kubernetes node's host ready for CSI storage, keeps it ready, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "csihost", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Make this node ready: one turn, then exit
+    Apply(Common),
+    /// Show what apply would do, with unified diffs
+    Plan(Reading),
+    /// Run every check: what is wrong, why it matters, how to repair it
+    Check(Reading),
+    /// Show the kubelet's root, the evidence for it, and what was rejected
+    Detect(Reading),
+    /// Put back everything that csihost changed
+    Undo(Common),
+    /// Show how the last turn went
+    Status(status::Status),
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+struct Common {
+    /// Work on the host whose root directory is DIR, offline: nothing there is started, nothing outside is touched
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Read the settings from FILE alone
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What verbs take that only read.
+#[derive(Debug, Args)]
+struct Reading {
+    #[command(flatten)]
+    common: Common,
+    /// Print JSON (schema 1)
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a verb ended, by the exit codes that scripts rely on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Done, or ready.
+    Done,
+    /// Tried and failed.
+    Failed,
+    /// Findings, or changes pending.
+    Findings,
+}
+
+/// Bad configuration or profile (sysexits.h, EX_CONFIG).
+const BAD_CONFIG: u8 = 78;
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => Self::SUCCESS,
+            End::Failed => Self::from(1),
+            End::Findings => Self::from(3),
+        }
+    }
+}
+
+/// Parses, runs, and gives the exit code.
+pub fn main() -> ExitCode {
+    // clap itself ends with 2 where the usage is wrong.
+    let cli = Cli::parse();
+    journal::start();
+    // One thread: a turn is short, waits for few things, and shares nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli.verb)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(end) => end.into(),
+        Err(error) => {
+            eprintln!("csihost: {error:#}");
+            match error.downcast_ref::<engine::ConfigError>() {
+                Some(_) => ExitCode::from(BAD_CONFIG),
+                None => End::Failed.into(),
+            }
+        }
+    }
+}
+
+async fn run(verb: Verb) -> Result<End> {
+    match verb {
+        Verb::Apply(args) => apply::run(&args).await,
+        Verb::Plan(args) => plan::run(&args).await,
+        Verb::Check(args) => check::run(&args).await,
+        Verb::Detect(args) => detect::run(&args),
+        Verb::Undo(args) => undo::run(&args).await,
+        Verb::Status(args) => status::run(&args),
+    }
+}
+
+impl Common {
+    fn open(&self) -> Result<(engine::Host, Config)> {
+        let host = engine::Host::open(self.root.as_deref())?;
+        let config = engine::load(&host, self.config.as_deref())?;
+        Ok((host, config))
+    }
+}
+
+/// The command that a person would type for this host.
+fn apply_command(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Live => "csihost apply",
+        Mode::Offline => "csihost apply --root DIR",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,1 +1,19 @@
-//! engine
+//! Engine: joins the pure rooms with the edges. One turn is observe → decide → apply → verify.
+
+mod apply;
+mod config;
+mod layered;
+mod observe;
+mod receipt;
+mod status;
+mod tree;
+mod turn;
+mod undo;
+
+pub use crate::host::Host;
+pub use crate::settings::ConfigError;
+pub use config::{Config, load};
+pub use observe::observe_kubelet;
+pub use status::{last_turn, seconds_since, watch_status};
+pub use turn::{Report, Seen, apply, look};
+pub use undo::{Fate, Undone, undo};

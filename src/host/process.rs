@@ -80,6 +80,11 @@ impl Proc<'_> {
         read.map(|_| ()).map_err(|error| failed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
     }
 
+    /// Reads the arguments of a process into `buffer`: all that is read of most of them.
+    pub fn read_cmdline(&self, pid: i32, buffer: &mut Vec<u8>) -> Result<()> {
+        self.read(&format!("{pid}/cmdline"), buffer)
+    }
+
     fn read_new(&self, name: &str) -> Result<Vec<u8>> {
         let mut buffer = Vec::new();
         self.read(name, &mut buffer).map(|()| buffer)

@@ -1,1 +1,6 @@
-//! report
+//! Edge: tells people and programs what happened: the journal, the terminal, tables.
+
+pub mod journal;
+pub mod messages;
+pub mod style;
+pub mod table;

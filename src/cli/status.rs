@@ -1,0 +1,94 @@
+//! `csihost status`: how the last turn went.
+
+use super::{Common, End, output};
+use crate::engine;
+use crate::model::status::{Outcome, Status as Turn, TurnResult};
+use crate::report::style::{Colour, paint, stdout_colours};
+use crate::report::table;
+use anyhow::Result;
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    #[command(flatten)]
+    common: Common,
+    /// Print JSON (schema 1)
+    #[arg(long)]
+    json: bool,
+    /// Go on, and show each turn as it ends
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) fn run(args: &Status) -> Result<End> {
+    let host = engine::Host::open(args.common.root.as_deref())?;
+    let mut watch = match args.watch {
+        true => Some(engine::watch_status(&host)?),
+        false => None,
+    };
+    loop {
+        let turn = engine::last_turn(&host)?;
+        match (&turn, args.json) {
+            (Some(turn), true) => output::json(turn)?,
+            (Some(turn), false) => output::print(&text(turn, stdout_colours()))?,
+            (None, true) => output::print("null\n")?,
+            (None, false) => output::print("No turn since this node started; run csihost apply.\n")?,
+        }
+        match &mut watch {
+            Some(watch) => watch.wait()?,
+            None => {
+                return Ok(match turn.map(|turn| turn.result) {
+                    Some(TurnResult::Ready) => End::Done,
+                    _ => End::Findings,
+                });
+            }
+        }
+    }
+}
+
+fn text(turn: &Turn, colours: bool) -> String {
+    let colour = match turn.result {
+        TurnResult::Ready => Colour::Green,
+        TurnResult::NotReady => Colour::Yellow,
+        TurnResult::Failed => Colour::Red,
+    };
+    let ago = engine::seconds_since(turn.at);
+    let mut out = format!(
+        "{}\n{}\n",
+        paint(&turn.verdict, colour, colours),
+        paint(&format!("{} ago, in {} ms", duration(ago), turn.took_ms), Colour::Dim, colours)
+    );
+    let rows: Vec<_> = turn
+        .steps
+        .iter()
+        .map(|step| {
+            let (mark, colour) = match step.outcome {
+                Outcome::Done => ("done", Colour::Green),
+                Outcome::Failed => ("FAILED", Colour::Red),
+                Outcome::Skipped => ("skipped", Colour::Yellow),
+            };
+            let error = step.error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            vec![
+                (format!("  {mark}"), colour),
+                table::plain(&step.kind),
+                table::plain(format!("{}{error}", step.target)),
+            ]
+        })
+        .collect();
+    out.push_str(&table::rows(&rows, colours));
+    for (head, notes) in [("refused", &turn.refused), ("failing", &turn.failing)] {
+        for note in notes {
+            out.push_str(&format!("  {head} {}: {}\n      {}\n", note.id, note.reason, note.remedy));
+        }
+    }
+    out
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}

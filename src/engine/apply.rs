@@ -1,0 +1,222 @@
+//! Engine: the only writer. Does the steps of a plan one by one.
+//!
+//! Before a step the receipt says what is about to change, after it that it has; a failed step
+//! stops what needs it and nothing else.
+
+use super::receipt::Store;
+use crate::host::Host;
+use crate::model::digest::Digest;
+use crate::model::edit;
+use crate::model::file::{Attributes, FileFact};
+use crate::model::generated::{Origin, origin};
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan, Step};
+use crate::model::receipt::{BridgeRecord, Changed};
+use crate::model::status::{Outcome, StepStatus};
+use crate::model::unit::UnitName;
+use crate::report::journal;
+use crate::systemd::ServiceManager;
+use anyhow::{Context, Result, bail};
+
+/// systemd reads modules-load.d(5) again when this service runs.
+const MODULES_LOAD: &str = "systemd-modules-load.service";
+
+/// The writer of one turn.
+pub(super) struct Writer<'a, M> {
+    pub(super) host: &'a Host,
+    pub(super) manager: &'a mut M,
+    pub(super) store: Store<'a>,
+}
+
+impl<M: ServiceManager> Writer<'_, M> {
+    /// Does all steps that can be done, and says how each ended.
+    pub(super) async fn apply(&mut self, plan: &Plan) -> Vec<StepStatus> {
+        let mut statuses: Vec<StepStatus> = Vec::new();
+        let mut failed = Vec::new();
+        let mut told = Told::default();
+        if let Err(error) = self.note_bridge(plan) {
+            // Without a receipt nothing is changed: it could not be undone.
+            let error = format!("{error:#}");
+            journal::failed("receipt", "/var/lib/csihost/receipt.json", &error);
+            return plan
+                .steps()
+                .map(|(_, step)| status(step, Outcome::Failed, Some(error.clone())))
+                .collect();
+        }
+        for (id, step) in plan.steps() {
+            if step.needs.iter().any(|need| failed.contains(need)) {
+                failed.push(id);
+                told.tell();
+                journal::skipped(step.action.kind(), &step.action.target());
+                statuses.push(status(step, Outcome::Skipped, None));
+                continue;
+            }
+            match self.step(&step.action).await {
+                Ok(()) => {
+                    told.add(step);
+                    statuses.push(status(step, Outcome::Done, None));
+                }
+                Err(error) => {
+                    failed.push(id);
+                    told.tell();
+                    let error = format!("{error:#}");
+                    journal::failed(step.action.kind(), &step.action.target(), &error);
+                    statuses.push(status(step, Outcome::Failed, Some(error)));
+                }
+            }
+        }
+        told.tell();
+        // Units that nothing had to be started for, such as a drop-in.
+        if let Err(error) = self.reload().await {
+            let error = format!("{error:#}");
+            journal::failed("reload", "systemd", &error);
+            statuses.push(StepStatus {
+                kind: "reload".to_owned(),
+                target: "systemd".to_owned(),
+                outcome: Outcome::Failed,
+                error: Some(error),
+            });
+        }
+        statuses
+    }
+
+    fn note_bridge(&mut self, plan: &Plan) -> Result<()> {
+        if let Some(root) = &plan.bridge
+            && self.store.receipt.bridge.as_ref().map(|bridge| &bridge.root) != Some(root)
+        {
+            self.store.receipt.bridge = Some(BridgeRecord { root: root.clone() });
+            self.store.save()?;
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, action: &Action) -> Result<()> {
+        match action {
+            Action::PatchFile { path, splices, before, after, .. } => {
+                let what = Changed::Patched {
+                    path: path.clone(),
+                    splices: splices.clone(),
+                    before: before.clone(),
+                    after: after.clone(),
+                };
+                let FileFact::File(file) = self.host.file(path) else { bail!("{path} is no longer a file") };
+                let patched = edit::apply(&file.bytes, splices)
+                    .filter(|patched| Digest::of(&file.bytes) == *before && Digest::of(patched) == *after)
+                    .with_context(|| format!("{path} was changed meanwhile; run csihost apply again"))?;
+                self.store.intend(&what)?;
+                self.host.write(path, &patched, file.attributes)?;
+                self.store.done(&what)
+            }
+            Action::WriteFile { path, bytes, .. } => self.write(path, bytes),
+            Action::WriteUnit { path, bytes, .. } => {
+                // Noted first: a crash in between must not leave systemd with the old bytes.
+                self.store.receipt.reload_pending = true;
+                self.write(path, bytes)
+            }
+            Action::RemoveUnit { path } => {
+                if self.host.file(path).bytes().is_some_and(|bytes| origin(bytes) != Origin::Ours) {
+                    bail!("{path} was edited; remove it by hand");
+                }
+                self.store.receipt.reload_pending = true;
+                self.store.save()?;
+                self.host.remove_file(path)?;
+                self.store.forget(&Changed::Generated { path: path.clone() })
+            }
+            Action::MakeDirectory { path, mode } => self.make_directory(path, *mode),
+            Action::EnableUnit { unit } => {
+                let what = Changed::Enabled { unit: unit.clone() };
+                self.store.intend(&what)?;
+                self.manager.enable(unit).await?;
+                self.store.done(&what)
+            }
+            Action::DisableUnit { unit } => {
+                let what = Changed::Disabled { unit: unit.clone() };
+                self.store.intend(&what)?;
+                self.manager.disable(unit).await?;
+                self.store.done(&what)
+            }
+            Action::StartUnit { unit } | Action::ShareMount { unit, .. } => {
+                self.reload().await?;
+                let what = Changed::Started { unit: unit.clone() };
+                self.store.intend(&what)?;
+                self.manager.start(unit).await?;
+                self.store.done(&what)
+            }
+            Action::LoadModule { module } => {
+                let service = UnitName::from(MODULES_LOAD);
+                self.manager.restart(&service).await.with_context(|| format!("cannot load {module}"))
+            }
+        }
+    }
+
+    /// Has systemd read its unit files again, once, and only if one was changed.
+    async fn reload(&mut self) -> Result<()> {
+        if !self.store.receipt.reload_pending {
+            return Ok(());
+        }
+        if self.host.mode() == crate::model::facts::Mode::Live {
+            self.manager.reload().await?;
+        }
+        self.store.receipt.reload_pending = false;
+        self.store.save()
+    }
+
+    fn write(&mut self, path: &HostPath, bytes: &[u8]) -> Result<()> {
+        let there = self.host.file(path);
+        match &there {
+            FileFact::Absent => {}
+            FileFact::File(file) if origin(&file.bytes) == Origin::Ours => {}
+            _ => bail!("{path} was changed meanwhile; run csihost apply again"),
+        }
+        if let Some(parent) = path.parent() {
+            self.make_directory(&parent, 0o755)?;
+        }
+        let what = Changed::Generated { path: path.clone() };
+        self.store.intend(&what)?;
+        self.host.write(path, bytes, Attributes { mode: 0o644, uid: 0, gid: 0 })?;
+        self.store.done(&what)
+    }
+
+    fn make_directory(&mut self, path: &HostPath, mode: u32) -> Result<()> {
+        let missing = self.host.missing_directories(path);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        for path in &missing {
+            self.store.receipt.intend(Changed::Directory { path: path.clone() });
+        }
+        self.store.save()?;
+        self.host.make_directory(path, mode)?;
+        for path in missing {
+            self.store.receipt.done(&Changed::Directory { path });
+        }
+        self.store.save()
+    }
+}
+
+/// Steps of one kind in a row are told in one line.
+#[derive(Default)]
+struct Told<'a> {
+    steps: Vec<&'a Step>,
+}
+
+impl<'a> Told<'a> {
+    fn add(&mut self, step: &'a Step) {
+        if self.steps.last().is_some_and(|last| last.action.kind() != step.action.kind()) {
+            self.tell();
+        }
+        self.steps.push(step);
+    }
+
+    fn tell(&mut self) {
+        if let Some(first) = self.steps.first() {
+            let targets: Vec<String> = self.steps.iter().map(|step| step.action.target()).collect();
+            journal::done(first.action.kind(), &targets, &first.reason);
+        }
+        self.steps.clear();
+    }
+}
+
+fn status(step: &Step, outcome: Outcome, error: Option<String>) -> StepStatus {
+    StepStatus { kind: step.action.kind().to_owned(), target: step.action.target(), outcome, error }
+}

@@ -1,0 +1,86 @@
+//! Engine: loads the settings and the profile of a host.
+
+use super::layered::{self, Source};
+use crate::host::Host;
+use crate::model::path::HostPath;
+use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile};
+use crate::settings::{self, ConfigError, Settings};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a turn goes by.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the administrator asked for.
+    pub settings: Settings,
+    /// What this distribution needs.
+    pub profile: Chosen,
+    /// What this distribution is.
+    pub os_release: OsRelease,
+}
+
+/// Loads the settings (from `file` alone, if one is given) and picks the profile.
+pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
+    let settings = settings(host, file)?;
+    let os_release = os_release(host)?;
+    let profiles = profiles(host)?;
+    let profile = profile::choose(&profiles, &os_release).ok_or_else(|| ConfigError {
+        file: profile::PLACES.join(", "),
+        line: None,
+        message: format!("no os-profile is for {}, and \"generic\" is masked", os_release.pretty_name()),
+    })?;
+    Ok(Config { settings, profile, os_release })
+}
+
+fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {
+    let mut sources = Vec::new();
+    match file {
+        // Named by a person, relative to where they are: not a path of the host at --root.
+        Some(path) => {
+            let name = path.display().to_string();
+            let bytes = std::fs::read(path).map_err(|error| ConfigError {
+                file: name.clone(),
+                line: None,
+                message: error.to_string(),
+            })?;
+            sources.push(Source { path: name, stem: String::new(), bytes });
+        }
+        None => {
+            let below = |name: &str| settings::PLACES.map(|place| HostPath::from(place).join(name));
+            sources.extend(layered::last(host, &below("csihost.toml"))?);
+            sources.extend(layered::directories(host, &below("csihost.toml.d"))?);
+        }
+    }
+    settings::parse(sources.iter().map(|source| (source.path.as_str(), source.bytes.as_slice())))
+}
+
+fn os_release(host: &Host) -> Result<OsRelease, ConfigError> {
+    // os-release(5): /etc before /usr/lib.
+    let paths = ["/usr/lib/os-release", "/etc/os-release"].map(HostPath::from);
+    let source = layered::last(host, &paths)?;
+    Ok(source.map(|source| OsRelease::parse(&source.bytes)).unwrap_or_default())
+}
+
+/// The profiles that are built in, with those on the host over them.
+fn profiles(host: &Host) -> Result<Vec<Profile>, ConfigError> {
+    let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for (name, text) in BUILTIN {
+        texts.insert(name.to_owned(), (format!("os-profile {name} (built in)"), text.to_owned()));
+    }
+    let places = profile::PLACES.map(HostPath::from);
+    for source in layered::directories(host, &places)? {
+        let text = String::from_utf8(source.bytes).map_err(|_| ConfigError {
+            file: source.path.clone(),
+            line: None,
+            message: "not UTF-8".to_owned(),
+        })?;
+        texts.insert(source.stem, (source.path, text));
+    }
+    // A mask removes a built-in profile too.
+    for place in &places {
+        texts.retain(|name, _| {
+            !matches!(host.file(&place.join(format!("{name}.toml"))), crate::model::file::FileFact::Masked)
+        });
+    }
+    texts.iter().map(|(name, (file, text))| Profile::parse(name, file, text)).collect()
+}

@@ -1,0 +1,196 @@
+//! Engine: one turn, at boot and in the agent alike.
+
+use super::apply::Writer;
+use super::config::Config;
+use super::observe::{observe, other_init};
+use super::receipt::Store;
+use super::status;
+use super::tree::Tree;
+use crate::checks;
+use crate::host::Host;
+use crate::model::facts::{Facts, Init, Mode};
+use crate::model::finding::{CheckStatus, Finding, ready};
+use crate::model::plan::{Plan, Refusal};
+use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
+use crate::plan;
+use crate::report::journal;
+use crate::systemd::{Offline, ServiceManager, Systemd};
+use anyhow::Result;
+use std::time::Instant;
+
+/// What was seen and decided, nothing changed.
+#[derive(Debug)]
+pub struct Seen {
+    /// The facts.
+    pub facts: Facts,
+    /// What would be done.
+    pub plan: Plan,
+    /// What the checks find.
+    pub findings: Vec<Finding>,
+}
+
+/// What a turn did.
+#[derive(Debug)]
+pub struct Report {
+    /// What goes to `status`.
+    pub status: Status,
+    /// What the checks find afterwards.
+    pub findings: Vec<Finding>,
+}
+
+/// The service manager of a host, or why there is none to talk to.
+enum Manager<'a> {
+    Systemd(Box<Systemd>),
+    Offline(Offline<Tree<'a>>),
+    None(Init),
+}
+
+async fn manager<'a>(host: &'a Host, config: &Config) -> Manager<'a> {
+    match host.mode() {
+        Mode::Offline => Manager::Offline(Offline::new(Tree::new(host))),
+        Mode::Live if !host.systemd_booted() => Manager::None(other_init(host)),
+        Mode::Live => match Systemd::connect(config.settings.job_timeout).await {
+            Ok(systemd) => Manager::Systemd(Box::new(systemd)),
+            Err(error) => Manager::None(Init::Unreachable(error.to_string())),
+        },
+    }
+}
+
+/// Observes and decides.
+pub async fn look(host: &Host, config: &Config) -> Result<Seen> {
+    match &mut manager(host, config).await {
+        Manager::Systemd(manager) => look_with(host, config, Ok(manager.as_mut())).await,
+        Manager::Offline(manager) => look_with(host, config, Ok(manager)).await,
+        Manager::None(init) => look_with::<Systemd>(host, config, Err(init.clone())).await,
+    }
+}
+
+async fn look_with<M: ServiceManager>(
+    host: &Host,
+    config: &Config,
+    manager: Result<&mut M, Init>,
+) -> Result<Seen> {
+    let facts = observe(host, config, manager).await?;
+    let plan = plan::decide(&facts, &config.settings, &config.profile.profile);
+    let findings = checks::run(&facts, &config.settings, &config.profile, &config.os_release);
+    Ok(Seen { facts, plan, findings })
+}
+
+/// One whole turn: observe, decide, apply, verify.
+pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
+    let started = Instant::now();
+    let _lock = match host.lock()? {
+        Ok(lock) => lock,
+        Err(waiting) => {
+            journal::waiting();
+            waiting.wait()?
+        }
+    };
+    let (seen, steps, settled) = match &mut manager(host, config).await {
+        Manager::Systemd(manager) => turn(host, config, manager.as_mut()).await?,
+        Manager::Offline(manager) => turn(host, config, manager).await?,
+        Manager::None(init) => {
+            (look_with::<Systemd>(host, config, Err(init.clone())).await?, Vec::new(), true)
+        }
+    };
+    let status = conclude(&seen, steps, settled, started);
+    if host.mode() == Mode::Live {
+        status::save(host, &status)?;
+    }
+    journal::verdict(&status);
+    Ok(Report { status, findings: seen.findings })
+}
+
+/// Gives what is seen at the end, how the steps went, and whether a second plan is empty.
+async fn turn<M: ServiceManager>(
+    host: &Host,
+    config: &Config,
+    manager: &mut M,
+) -> Result<(Seen, Vec<StepStatus>, bool)> {
+    let seen = look_with(host, config, Ok(&mut *manager)).await?;
+    let store = Store::open(host)?;
+    let pending = store.receipt.reload_pending;
+    if seen.plan.is_empty() && !pending {
+        for refusal in &seen.plan.refused {
+            journal::refused(refusal);
+        }
+        return Ok((seen, Vec::new(), true));
+    }
+    let mut writer = Writer { host, manager, store };
+    let steps = writer.apply(&seen.plan).await;
+    let manager = writer.manager;
+
+    let after = look_with(host, config, Ok(manager)).await?;
+    for refusal in &after.plan.refused {
+        journal::refused(refusal);
+    }
+    let failed = steps.iter().any(|step| step.outcome != Outcome::Done);
+    let settled = after.plan.is_empty() || failed;
+    if !settled {
+        for (_, step) in after.plan.steps() {
+            journal::unsettled(step.action.kind(), &step.action.target());
+        }
+    }
+    Ok((after, steps, settled))
+}
+
+fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant) -> Status {
+    let note = |refusal: &Refusal| Note {
+        id: refusal.id.to_owned(),
+        reason: format!("{}: {}", refusal.target, refusal.reason),
+        remedy: refusal.remedy.clone(),
+    };
+    let refused: Vec<Note> = seen.plan.refused.iter().map(note).collect();
+    let failing = seen.findings.iter().filter(|finding| finding.status == CheckStatus::Fail);
+    let failing: Vec<Note> = failing
+        .map(|finding| Note {
+            id: finding.id.clone(),
+            reason: finding.summary.clone(),
+            remedy: finding.remedy.clone(),
+        })
+        .collect();
+    let failed = steps.iter().filter(|step| step.outcome != Outcome::Done).count();
+    let result = match () {
+        () if failed > 0 || !settled || !refused.is_empty() => TurnResult::Failed,
+        () if !ready(&seen.findings) => TurnResult::NotReady,
+        () => TurnResult::Ready,
+    };
+    let root_dir = seen.facts.detection.kubelet.as_ref().map(|kubelet| kubelet.root_dir.to_string());
+    let verdict = verdict(result, &steps, failed, settled, &refused, &failing, root_dir.as_deref());
+    Status {
+        schema: 1,
+        at: status::now(),
+        took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        result,
+        verdict,
+        root_dir,
+        steps,
+        refused,
+        failing,
+    }
+}
+
+fn verdict(
+    result: TurnResult,
+    steps: &[StepStatus],
+    failed: usize,
+    settled: bool,
+    refused: &[Note],
+    failing: &[Note],
+    root_dir: Option<&str>,
+) -> String {
+    let changes = match steps.len() - failed {
+        0 => "nothing to do".to_owned(),
+        1 => "1 change".to_owned(),
+        n => format!("{n} changes"),
+    };
+    let root = root_dir.map_or_else(|| "no kubelet yet".to_owned(), |root| format!("kubelet root {root}"));
+    let names = |notes: &[Note]| notes.iter().map(|note| note.id.as_str()).collect::<Vec<_>>().join(", ");
+    match result {
+        TurnResult::Ready => format!("ready: {root}, {changes}"),
+        TurnResult::NotReady => format!("not ready: {} ({root}, {changes})", names(failing)),
+        TurnResult::Failed if failed > 0 => format!("failed: {failed} of {} steps ({root})", steps.len()),
+        TurnResult::Failed if !settled => format!("failed: the node does not stay as it was made ({root})"),
+        TurnResult::Failed => format!("refused: {} ({root}, {changes})", names(refused)),
+    }
+}

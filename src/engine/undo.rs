@@ -1,0 +1,259 @@
+//! Engine: puts back what the receipt says, as far as that harms nobody.
+//!
+//! The bridge's unit files go at once; a bridge that carries volumes of running pods stays
+//! mounted until a reboot, because unmounting it would take them from both trees.
+
+use super::config::Config;
+use super::receipt::Store;
+use super::tree::Tree;
+use crate::host::Host;
+use crate::model::digest::Digest;
+use crate::model::edit;
+use crate::model::facts::Mode;
+use crate::model::generated::{Origin, origin};
+use crate::model::mount::MountTable;
+use crate::model::path::HostPath;
+use crate::model::receipt::Changed;
+use crate::model::unit::{ActiveState, UnitName};
+use crate::mounts::{mountinfo, resolve, unit_name};
+use crate::report::journal;
+use crate::systemd::{Offline, ServiceManager, StopMode, Systemd};
+use anyhow::{Context, Result};
+
+/// How the undoing of one change ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// As it was before csihost.
+    Restored,
+    /// No longer csihost's: it stays, and why.
+    Kept(String),
+    /// Left as it is, and why; undo can be run again.
+    Left(String),
+    /// The rest happens at the next boot, and why.
+    AtBoot(String),
+}
+
+/// One change that was undone, or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undone {
+    /// What it is about.
+    pub target: String,
+    /// What was tried.
+    pub what: &'static str,
+    /// How it ended.
+    pub fate: Fate,
+}
+
+/// Undoes everything in the receipt that can be undone.
+pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
+    let _lock = match host.lock()? {
+        Ok(lock) => lock,
+        Err(waiting) => {
+            journal::waiting();
+            waiting.wait()?
+        }
+    };
+    let store = Store::open(host)?;
+    if store.receipt.is_empty() {
+        store.remove()?;
+        return Ok(Vec::new());
+    }
+    let all = match host.mode() {
+        Mode::Offline => {
+            let manager = &mut Offline::new(Tree::new(host));
+            Undo { host, manager, store, fates: Vec::new() }.run().await?
+        }
+        Mode::Live => {
+            let manager = &mut Systemd::connect(config.settings.job_timeout).await?;
+            Undo { host, manager, store, fates: Vec::new() }.run().await?
+        }
+    };
+    Ok(all)
+}
+
+struct Undo<'a, M> {
+    host: &'a Host,
+    manager: &'a mut M,
+    store: Store<'a>,
+    fates: Vec<Undone>,
+}
+
+impl<M: ServiceManager> Undo<'_, M> {
+    async fn run(mut self) -> Result<Vec<Undone>> {
+        let changes: Vec<Changed> = self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
+        // Links first: systemd finds them by the unit's file.
+        for change in &changes {
+            if let Changed::Enabled { unit } | Changed::Disabled { unit } = change {
+                let enabled = matches!(change, Changed::Enabled { .. });
+                let fate = self.unlink(unit, enabled).await;
+                self.settle(change, if enabled { "disable" } else { "enable" }, unit.to_string(), fate)?;
+            }
+        }
+        for change in &changes {
+            match change {
+                Changed::Generated { path } => {
+                    let fate = self.remove(path);
+                    self.settle(change, "remove", path.to_string(), fate)?;
+                }
+                Changed::Patched { path, splices, before, after } => {
+                    let fate = self.unpatch(path, splices, before, after);
+                    self.settle(change, "restore", path.to_string(), fate)?;
+                }
+                _ => {}
+            }
+        }
+        if self.host.mode() == Mode::Live && self.store.receipt.reload_pending {
+            self.manager.reload().await?;
+        }
+        self.store.receipt.reload_pending = false;
+        self.store.save()?;
+        // Deepest mounts first; the order in which they were made tells.
+        for change in &changes {
+            if let Changed::Started { unit } = change {
+                let fate = self.stop(unit).await;
+                self.settle(change, "stop", unit.to_string(), fate)?;
+            }
+        }
+        for change in &changes {
+            if let Changed::Directory { path } = change {
+                let fate = self.remove_directory(path);
+                self.settle(change, "remove", path.to_string(), fate)?;
+            }
+        }
+        if self.store.receipt.changes.is_empty() {
+            self.store.remove()?;
+        } else {
+            self.store.save()?;
+        }
+        Ok(self.fates)
+    }
+
+    fn settle(
+        &mut self,
+        change: &Changed,
+        what: &'static str,
+        target: String,
+        fate: Result<Fate>,
+    ) -> Result<()> {
+        let fate = fate.unwrap_or_else(|error| Fate::Left(format!("{error:#}")));
+        match &fate {
+            Fate::Restored => {
+                journal::undone(what, &target);
+                self.store.forget(change)?;
+            }
+            Fate::Kept(why) | Fate::AtBoot(why) => {
+                journal::left(what, &target, why);
+                self.store.forget(change)?;
+            }
+            Fate::Left(why) => journal::left(what, &target, why),
+        }
+        self.fates.push(Undone { target, what, fate });
+        Ok(())
+    }
+
+    async fn unlink(&mut self, unit: &UnitName, enabled: bool) -> Result<Fate> {
+        match enabled {
+            true => self.manager.disable(unit).await?,
+            false => self.manager.enable(unit).await?,
+        }
+        Ok(Fate::Restored)
+    }
+
+    fn remove(&mut self, path: &HostPath) -> Result<Fate> {
+        if self.host.file(path).bytes().is_some_and(|bytes| origin(bytes) != Origin::Ours) {
+            return Ok(Fate::Left("it was edited since; remove it by hand if it is not needed".to_owned()));
+        }
+        if path.starts_with(&HostPath::from("/etc/systemd")) {
+            self.store.receipt.reload_pending = true;
+        }
+        self.host.remove_file(path)?;
+        Ok(Fate::Restored)
+    }
+
+    fn unpatch(
+        &mut self,
+        path: &HostPath,
+        splices: &[edit::Splice],
+        before: &Digest,
+        after: &Digest,
+    ) -> Result<Fate> {
+        let fact = self.host.file(path);
+        let Some(file) = fact.file() else {
+            return Ok(Fate::Left("it is no longer there".to_owned()));
+        };
+        let now = Digest::of(&file.bytes);
+        if now == *before {
+            return Ok(Fate::Restored);
+        }
+        if now != *after {
+            return Ok(Fate::Left(
+                "it was edited since; undo the line by hand (csihost's change is in the receipt)".to_owned(),
+            ));
+        }
+        let restored = edit::apply(&file.bytes, &edit::reverse(splices))
+            .filter(|restored| Digest::of(restored) == *before)
+            .context("the receipt does not fit the file")?;
+        self.host.write(path, &restored, file.attributes)?;
+        Ok(Fate::Restored)
+    }
+
+    async fn stop(&mut self, unit: &UnitName) -> Result<Fate> {
+        if self.host.mode() == Mode::Offline {
+            return Ok(Fate::Restored);
+        }
+        if let Some(point) = unit_name::mount_point(unit) {
+            return self.unmount(unit, &point).await;
+        }
+        if self.host.iscsi_sessions() > 0 {
+            return Ok(Fate::Left("iSCSI sessions are up; log out, then run csihost undo again".to_owned()));
+        }
+        if self.manager.units(std::slice::from_ref(unit)).await?.get(unit).active == ActiveState::Active {
+            self.manager.stop(unit, StopMode::Replace).await?;
+        }
+        Ok(Fate::Restored)
+    }
+
+    async fn unmount(&mut self, unit: &UnitName, point: &HostPath) -> Result<Fate> {
+        let table = self.mounts()?;
+        let Some(top) = resolve::top_at(&table, point.as_bytes()) else { return Ok(Fate::Restored) };
+        let below = resolve::below(&table, point.as_bytes()).count();
+        if below > 0 {
+            return Ok(Fate::AtBoot(format!("{below} mounts are below {point}; it goes at the next reboot")));
+        }
+        // A kubelet that runs on it would be left on a mount that is not shared.
+        let kubelet = super::observe::observe_kubelet(self.host, None)?.0;
+        if kubelet.host_dir() == Some(point) {
+            return Ok(Fate::AtBoot(format!("the kubelet uses {point}; it goes at the next reboot")));
+        }
+        let id = top.id;
+        // Alone: what somebody mounts below in this moment makes it fail, and is not taken along.
+        let stopped = self.manager.stop(unit, StopMode::Alone).await;
+        let table = self.mounts()?;
+        match resolve::top_at(&table, point.as_bytes()) {
+            Some(top) if top.id == id => {
+                let why =
+                    stopped.err().map_or_else(|| "it is still mounted".to_owned(), |error| error.to_string());
+                Ok(Fate::AtBoot(format!("{why}; it goes at the next reboot")))
+            }
+            _ => Ok(Fate::Restored),
+        }
+    }
+
+    fn mounts(&self) -> Result<MountTable> {
+        let proc = self.host.proc()?.context("this host has no /proc")?;
+        Ok(mountinfo::parse(&proc.mountinfo()?)?)
+    }
+
+    fn remove_directory(&mut self, path: &HostPath) -> Result<Fate> {
+        if self.host.mode() == Mode::Live && resolve::top_at(&self.mounts()?, path.as_bytes()).is_some() {
+            return Ok(Fate::Left("it is still mounted; run csihost undo again after the reboot".to_owned()));
+        }
+        match self.host.list(path) {
+            Ok(names) if !names.is_empty() => Ok(Fate::Kept("others have put something there".to_owned())),
+            _ => {
+                self.host.remove_directory(path)?;
+                Ok(Fate::Restored)
+            }
+        }
+    }
+}

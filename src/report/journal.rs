@@ -1,0 +1,183 @@
+//! Edge: one line per event that matters, with native fields in the journal, in readable colour
+//! on a terminal.
+//!
+//! Fields: `CSIHOST_STEP` (a plan's step kind), `CSIHOST_TARGET` (what it changed; several are
+//! separated by spaces), `CSIHOST_REFUSAL` (the id of what was refused), `MESSAGE_ID`.
+
+use super::messages;
+use super::style::{Colour, paint, stderr_colours};
+use crate::model::plan::Refusal;
+use crate::model::status::{Status, TurnResult};
+use std::fmt;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber, error, info, warn};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// Sends events to the journal where stderr is the journal's, else to stderr as text.
+///
+/// Called once, before anything is told.
+pub fn start() {
+    let native = stderr_is_journal().then(native).flatten();
+    let set = match native {
+        Some(layer) => tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)),
+        None => {
+            let plain = Plain { colours: stderr_colours() };
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(plain))
+        }
+    };
+    debug_assert!(set.is_ok(), "the subscriber is set once");
+}
+
+fn native() -> Option<tracing_journald::Layer> {
+    let layer = tracing_journald::layer().ok()?;
+    let layer = layer.with_field_prefix(None).with_syslog_identifier("csihost".to_owned());
+    // journald may look at a short-lived process when it is gone already, and then does not know
+    // its unit; messages of root may name it themselves (systemd.journal-fields(7)).
+    Some(match own_unit() {
+        Some(unit) => layer.with_custom_fields([("OBJECT_SYSTEMD_UNIT", unit)]),
+        None => layer,
+    })
+}
+
+/// Whether stderr is the stream that systemd connected to the journal (systemd.exec(5)).
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(stderr) = std::io::stderr().as_fd().try_clone_to_owned() else { return false };
+    std::fs::File::from(stderr)
+        .metadata()
+        .is_ok_and(|stat| stream == format!("{}:{}", stat.dev(), stat.ino()))
+}
+
+/// The service that this process belongs to.
+fn own_unit() -> Option<String> {
+    let cgroup = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let paths = cgroup.lines().filter_map(|line| line.rsplit_once(':'));
+    paths.flat_map(|(_, path)| path.rsplit('/')).find(|part| part.ends_with(".service")).map(str::to_owned)
+}
+
+/// Text for a person: the message, coloured by its level.
+struct Plain {
+    colours: bool,
+}
+
+impl<S: Subscriber> Layer<S> for Plain {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        // Crates below csihost have nothing to tell its user.
+        if !event.metadata().target().starts_with("csihost") {
+            return;
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let colour = match *event.metadata().level() {
+            Level::ERROR => Colour::Red,
+            Level::WARN => Colour::Yellow,
+            _ => Colour::Plain,
+        };
+        eprintln!("{}", paint(&message.0, colour, self.colours));
+    }
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+/// Steps of one kind that were done one after the other.
+pub fn done(kind: &str, targets: &[String], reason: &str) {
+    let all = targets.join(" ");
+    let short = match targets {
+        [one] => one.clone(),
+        many => {
+            format!("{} × {}", many.len(), many.iter().map(|t| last_part(t)).collect::<Vec<_>>().join(", "))
+        }
+    };
+    info!(
+        MESSAGE_ID = messages::DONE,
+        CSIHOST_STEP = kind,
+        CSIHOST_TARGET = all.as_str(),
+        "{kind}: {short} ({reason})"
+    );
+}
+
+fn last_part(target: &str) -> &str {
+    target.rsplit('/').next().unwrap_or(target)
+}
+
+/// A step failed.
+pub fn failed(kind: &str, target: &str, error: &str) {
+    error!(
+        MESSAGE_ID = messages::FAILED,
+        CSIHOST_STEP = kind,
+        CSIHOST_TARGET = target,
+        "{kind}: {target}: {error}"
+    );
+}
+
+/// A step was left out.
+pub fn skipped(kind: &str, target: &str) {
+    warn!(
+        MESSAGE_ID = messages::SKIPPED,
+        CSIHOST_STEP = kind,
+        CSIHOST_TARGET = target,
+        "{kind}: {target}: left out, because a step that it needs failed"
+    );
+}
+
+/// Something was refused.
+pub fn refused(refusal: &Refusal) {
+    warn!(
+        MESSAGE_ID = messages::REFUSED,
+        CSIHOST_REFUSAL = refusal.id,
+        CSIHOST_TARGET = refusal.target.as_str(),
+        "refused: {}: {}; {}",
+        refusal.target,
+        refusal.reason,
+        refusal.remedy
+    );
+}
+
+/// A step is still to be done after the turn that did it.
+pub fn unsettled(kind: &str, target: &str) {
+    error!(
+        MESSAGE_ID = messages::UNSETTLED,
+        CSIHOST_STEP = kind,
+        CSIHOST_TARGET = target,
+        "{kind}: {target}: done, and needed again at once: something undoes it"
+    );
+}
+
+/// A turn ended. The verdict is told on stderr too: of a process that ends at once journald may
+/// not learn the unit, but it knows whose stderr is whose.
+pub fn verdict(status: &Status) {
+    let (id, text) = (messages::VERDICT, status.verdict.as_str());
+    match status.result {
+        TurnResult::Ready => info!(MESSAGE_ID = id, CSIHOST_RESULT = "ready", "{text}"),
+        TurnResult::NotReady => warn!(MESSAGE_ID = id, CSIHOST_RESULT = "not-ready", "{text}"),
+        TurnResult::Failed => error!(MESSAGE_ID = id, CSIHOST_RESULT = "failed", "{text}"),
+    }
+    if stderr_is_journal() {
+        eprintln!("{text}");
+    }
+}
+
+/// A change was undone.
+pub fn undone(what: &str, target: &str) {
+    info!(MESSAGE_ID = messages::UNDONE, CSIHOST_TARGET = target, "undone: {what} {target}");
+}
+
+/// A change was not, or not yet, undone.
+pub fn left(what: &str, target: &str, why: &str) {
+    warn!(MESSAGE_ID = messages::LEFT, CSIHOST_TARGET = target, "not undone: {what} {target}: {why}");
+}
+
+/// Another csihost works on this host.
+pub fn waiting() {
+    info!(MESSAGE_ID = messages::WAITING, "another csihost is at work; waiting for it to end");
+}
