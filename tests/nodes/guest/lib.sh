@@ -130,7 +130,7 @@ snapshot() {
     (cd "${1:-/etc}" && find . -printf '%p %y %m %U:%G %l\n' | sort && find . -type f -print0 | sort -z | xargs -0r sha256sum)
 }
 same() { # A B: two snapshots
-    diff "$1" "$2" || { echo "it is not as it was"; return 1; }
+    diff "$1" "$2" || fail "it is not as it was"
 }
 # After a purge: no file that has our name; dpkg's and apt's own records aside.
 nothing_of_ours() {
