@@ -85,8 +85,8 @@ impl<T: UnitTree> Offline<T> {
                 Found::Masked => return Err(Fault::Masked),
                 Found::Absent => return Err(Fault::NotFound),
             };
-            if let Some(link) = unit.config_link {
-                let why = "it is a link of the administrator's to another unit or file; enable that".into();
+            if let Some(link) = unit.alias {
+                let why = format!("is another name of {}: enable that", unit.name);
                 return Err(Fault::Files { path: link, why });
             }
             let install = &unit.install;

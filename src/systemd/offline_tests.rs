@@ -110,8 +110,8 @@ fn links(root: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 /// systemctl's exit code and words; `None` where this machine has no systemctl.
-fn systemctl(root: &Path, verb: &str, name: &str) -> Option<(bool, String)> {
-    let output = Command::new("systemctl").arg("--root").arg(root).args([verb, name]).output().ok()?;
+fn systemctl(root: &Path, verb: &str, names: &[&str]) -> Option<(bool, String)> {
+    let output = Command::new("systemctl").arg("--root").arg(root).arg(verb).args(names).output().ok()?;
     let words = [output.stdout, output.stderr].concat();
     Some((output.status.success(), String::from_utf8_lossy(&words).trim().to_owned()))
 }
@@ -148,7 +148,7 @@ const PLAIN: &str = "[Service]\nExecStart=/bin/true\n";
 const MOUNT: &str = "[Mount]\nWhat=/a\nWhere=/var/lib/kubelet/pods\n[Install]\nWantedBy=local-fs.target k3s.service\nRequiredBy=x.target\n";
 
 /// What a distribution, an administrator and csihost may have put there.
-const HOST: [(&str, &str); 14] = [
+const HOST: [(&str, &str); 23] = [
     ("usr/lib/systemd/system/iscsid.socket", SOCKET),
     ("usr/lib/systemd/system/iscsid.service", ISCSID),
     ("usr/lib/systemd/system/open-iscsi.service", OPEN_ISCSI),
@@ -163,9 +163,21 @@ const HOST: [(&str, &str); 14] = [
     ("etc/systemd/system/masked.service", "-> /dev/null"),
     ("usr/lib/systemd/system/masked.service", ISCSID),
     ("usr/lib/systemd/system/empty.service", ""),
+    ("usr/lib/systemd/system/wanted.service", "[Install]\nWantedBy=multi-user.target\n"),
+    ("usr/lib/systemd/system/multi-user.target.wants/wanted.service", "-> ../wanted.service"),
+    ("opt/linked.service", "[Install]\nWantedBy=multi-user.target\nAlias=other-linked.service\n"),
+    ("etc/systemd/system/linked.service", "-> /opt/linked.service"),
+    ("etc/systemd/system/multi-user.target.wants/gone.service", "-> /usr/lib/systemd/system/gone.service"),
+    ("usr/lib/systemd/system/added.service", PLAIN),
+    (
+        "etc/systemd/system/sysinit.target.wants/added.service",
+        "-> ../../../../usr/lib/systemd/system/added.service",
+    ),
+    ("usr/lib/systemd/system/my.service", ISCSID),
+    ("etc/systemd/system/mine.service", "-> /usr/lib/systemd/system/my.service"),
 ];
 
-const NAMES: [&str; 16] = [
+const NAMES: [&str; 22] = [
     "iscsid.socket",
     "iscsid.service",
     "open-iscsi.service",
@@ -182,6 +194,12 @@ const NAMES: [&str; 16] = [
     "masked.service",
     "empty.service",
     "nowhere.service",
+    "wanted.service",
+    "linked.service",
+    "gone.service",
+    "added.service",
+    "my.service",
+    "mine.service",
 ];
 
 /// Does the same to two equal hosts, one with systemctl, and compares after each step.
@@ -191,7 +209,7 @@ fn same_as_systemctl(steps: &[(bool, &str)]) {
         let verb = if *enable { "enable" } else { "disable" };
         let before = links(ours.path());
         let result = run(ours.path(), verb, name);
-        let Some((worked, words)) = systemctl(theirs.path(), verb, name) else {
+        let Some((worked, words)) = systemctl(theirs.path(), verb, &[name]) else {
             return;
         };
         let told = format!("{verb} {name}: {result:?}, systemctl: {worked} {words}, in {steps:?}");
@@ -203,11 +221,17 @@ fn same_as_systemctl(steps: &[(bool, &str)]) {
             // Links to a unit that is gone may be removed; systemctl also complains.
             Ok(()) => assert!(worked || *name == "nowhere.service", "{told}"),
         }
-        for name in NAMES {
-            let (_, word) = systemctl(theirs.path(), "is-enabled", name).unwrap();
-            // By the unit's own name.
-            let word = if word == "alias" { continue } else { word };
-            assert_eq!(state(ours.path(), name).file, understood(&word), "{name} is {word}, after {told}");
+        let (there, absent): (Vec<&str>, Vec<&str>) =
+            NAMES.iter().partition(|name| state(ours.path(), name).load != LoadState::NotFound);
+        let (_, words) = systemctl(theirs.path(), "is-enabled", &there).unwrap();
+        assert_eq!(words.lines().count(), there.len(), "{there:?}: {words}, after {told}");
+        // By the unit's own name, an alias shows its unit's state.
+        for (name, word) in there.iter().zip(words.lines()).filter(|(_, word)| *word != "alias") {
+            assert_eq!(state(ours.path(), name).file, understood(word), "{name} is {word}, after {told}");
+        }
+        for name in absent {
+            let (known, words) = systemctl(theirs.path(), "is-enabled", &[name]).unwrap();
+            assert!(!known && words.contains("Failed to get"), "{name}: {words}, after {told}");
         }
     }
 }
@@ -232,12 +256,13 @@ proptest! {
 #[test]
 fn the_links_are_those_that_systemd_reads() {
     let root = host(&HOST);
+    let before = links(root.path());
     for name in ["iscsid.service", "open-iscsi.service", "var-lib-kubelet-pods.mount", "t@.service"] {
         run(root.path(), "enable", name).unwrap();
     }
     let links: Vec<String> = links(root.path())
         .into_iter()
-        .filter(|(_, to)| to != "directory" && to != "/dev/null")
+        .filter(|(path, to)| to != "directory" && !before.contains_key(path))
         .map(|(path, to)| format!("{} -> {to}", path.display()))
         .collect();
     assert_eq!(

@@ -31,8 +31,9 @@ pub(super) struct UnitFile {
     pub(super) path: HostPath,
     /// What it says about being enabled, its drop-ins included.
     pub(super) install: Install,
-    /// The link in the administrator's directory that led here, if one did.
-    pub(super) config_link: Option<HostPath>,
+    /// The link in the administrator's directory that gives it the name that was asked for, if one
+    /// does.
+    pub(super) alias: Option<HostPath>,
 }
 
 /// What a name stands for.
@@ -65,24 +66,24 @@ impl<'a, T: UnitTree> Search<'a, T> {
 
     /// Finds a unit by any of its names.
     pub(super) fn find(&self, name: &str) -> Result<Found, Fault> {
-        let (mut name, mut config_link) = (name.to_owned(), None);
+        let (mut name, mut alias) = (name.to_owned(), None);
         let mut at = self.locate(&name)?;
         for _ in 0..MAX_LINKS {
             let Some(path) = at else { return Ok(Found::Absent) };
             let target = match self.entry(&path)? {
                 Entry::Nothing => return Ok(Found::Absent),
-                Entry::File => return self.load(name, path, config_link),
+                Entry::File => return self.load(name, path, alias),
                 Entry::Link(target) if target == b"/dev/null" => return Ok(Found::Masked),
                 Entry::Link(target) => target,
             };
-            if path.parent() == Some(HostPath::from(CONFIG)) {
-                config_link.get_or_insert_with(|| path.clone());
-            }
             let to = file_name(&target);
             if to == file_name(path.file_name()) {
                 // The same unit, kept somewhere else.
                 at = Some(resolve(&path, &target));
                 continue;
+            }
+            if path.parent() == Some(HostPath::from(CONFIG)) {
+                alias.get_or_insert_with(|| path.clone());
             }
             // Another name of the unit: that is looked up anew, and an instance stays one.
             name = match template(&name) {
@@ -120,7 +121,7 @@ impl<'a, T: UnitTree> Search<'a, T> {
         }
     }
 
-    fn load(&self, name: String, path: HostPath, config_link: Option<HostPath>) -> Result<Found, Fault> {
+    fn load(&self, name: String, path: HostPath, alias: Option<HostPath>) -> Result<Found, Fault> {
         let bytes = self.tree.read(&path).map_err(|error| files(&path, &error))?;
         if bytes.is_empty() {
             return Ok(Found::Masked);
@@ -130,7 +131,7 @@ impl<'a, T: UnitTree> Search<'a, T> {
         for path in self.drop_ins(&name)? {
             install.add(&self.tree.read(&path).map_err(|error| files(&path, &error))?);
         }
-        Ok(Found::Unit(Box::new(UnitFile { name, path, install, config_link })))
+        Ok(Found::Unit(Box::new(UnitFile { name, path, install, alias })))
     }
 
     /// The drop-ins of a unit, and of its template: by file name, the first directory wins.
