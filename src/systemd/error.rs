@@ -265,3 +265,39 @@ impl<T> During<T> for Result<T, Fault> {
         self.map_err(|fault| ManagerError { attempt: attempt(), fault })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_was_tried_on_what_why_not_and_what_to_do() {
+        let unit = || UnitName::from("iscsid.socket");
+        for (attempt, fault, text) in [
+            (
+                Attempt::Start(unit()),
+                Fault::Masked,
+                "cannot start iscsid.socket: it is masked; to allow it again: systemctl unmask iscsid.socket",
+            ),
+            (
+                Attempt::Connect,
+                Fault::NoBus { address: "unix:path=/run/x".into(), why: "No such file".into() },
+                "cannot reach systemd: no system bus at unix:path=/run/x (No such file); \
+                 install dbus, or start it: systemctl start dbus.socket",
+            ),
+            (
+                Attempt::Restart(unit()),
+                Fault::JobTimeout { job: 12, after: Duration::from_secs(30) },
+                "cannot restart iscsid.socket: its job 12 did not end within 30 s; \
+                 see journalctl -u iscsid.socket; to give it up: systemctl cancel 12",
+            ),
+            (
+                Attempt::Stop(unit()),
+                Fault::Job { result: "failed".into(), detail: Some("exit status 3".into()) },
+                "cannot stop iscsid.socket: its job ended with \"failed\", exit status 3; see journalctl -u iscsid.socket",
+            ),
+        ] {
+            assert_eq!(ManagerError { attempt, fault }.to_string(), text);
+        }
+    }
+}

@@ -9,6 +9,8 @@ use crate::model::unit::{UnitName, Units};
 mod bus;
 mod diagnosis;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod jobs;
 mod manager;
 mod offline;

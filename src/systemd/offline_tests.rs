@@ -308,6 +308,19 @@ fn an_alias_shows_the_state_of_its_unit() {
 }
 
 #[test]
+fn a_link_through_lib_is_one_through_usr_lib() {
+    // Debian 12 links to /lib, Debian 13 to /usr/lib; both are one directory.
+    let link = "etc/systemd/system/sockets.target.wants/iscsid.socket";
+    let root = host(&[HOST[0], ("lib", "-> usr/lib"), (link, "-> /lib/systemd/system/iscsid.socket")]);
+    let before = links(root.path());
+    assert_eq!(state(root.path(), "iscsid.socket").file, FileState::Enabled);
+    run(root.path(), "enable", "iscsid.socket").unwrap();
+    assert_eq!(links(root.path()), before);
+    run(root.path(), "disable", "iscsid.socket").unwrap();
+    assert!(links(root.path()).is_empty());
+}
+
+#[test]
 fn what_cannot_be_enabled_says_why_and_what_to_do() {
     let root = host(&HOST);
     for (name, fault) in [
