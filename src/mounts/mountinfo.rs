@@ -134,6 +134,10 @@ fn number<'a>(digits: &'a [u8], expected: &'static str) -> Result<u64, Fault<'a>
 /// Decodes `\NNN` with three octal digits. The kernel writes space, tab, newline and backslash
 /// so, since 5.18 `#` too (`mangle()` in fs/proc_namespace.c), and a file system may escape more.
 fn unescape(field: &[u8]) -> Vec<u8> {
+    // Nearly all fields; and this search is the standard library's fast one.
+    if !field.contains(&b'\\') {
+        return field.to_vec();
+    }
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some(at) = rest.iter().position(|&b| b == b'\\') {
@@ -262,9 +266,11 @@ mod tests {
                  kubernetes.io~projected/kube-api-access rw,relatime shared:{id} - tmpfs tmpfs rw,size=1k\n"
             ));
         }
-        let start = std::time::Instant::now();
-        assert_eq!(parse(text.as_bytes()).unwrap().iter().count(), 50_000);
-        eprintln!("{} rows, {} bytes: {:?}", 50_000, text.len(), start.elapsed());
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            let table = parse(text.as_bytes()).unwrap();
+            eprintln!("{} rows, {} bytes: {:?}", table.iter().count(), text.len(), start.elapsed());
+        }
     }
 
     fn escape(bytes: &[u8]) -> Vec<u8> {
