@@ -2,8 +2,6 @@
 
 use super::{Common, End, output};
 use crate::engine::{self, Fate};
-use crate::report::style::{Colour, stdout_colours};
-use crate::report::table;
 use anyhow::Result;
 
 pub(super) async fn run(args: &Common) -> Result<End> {
@@ -13,25 +11,18 @@ pub(super) async fn run(args: &Common) -> Result<End> {
         output::print("Nothing to undo.\n")?;
         return Ok(End::Done);
     }
-    let rows: Vec<_> = undone
-        .iter()
-        .map(|undone| {
-            let (mark, colour, why) = match &undone.fate {
-                Fate::Restored => ("undone", Colour::Green, ""),
-                Fate::Kept(why) => ("kept", Colour::Plain, why.as_str()),
-                Fate::AtBoot(why) => ("at reboot", Colour::Yellow, why.as_str()),
-                Fate::Left(why) => ("LEFT", Colour::Red, why.as_str()),
-            };
-            let target = match why {
-                "" => undone.target.clone(),
-                why => format!("{}: {why}", undone.target),
-            };
-            vec![(mark.to_owned(), colour), table::plain(undone.what), table::plain(target)]
-        })
-        .collect();
-    output::print(&table::rows(&rows, stdout_colours()))?;
-    match undone.iter().any(|undone| matches!(undone.fate, Fate::Left(_))) {
-        true => Ok(End::Failed),
-        false => Ok(End::Done),
+    // Each change was told as it was undone; this is the sum.
+    let count = |wanted: fn(&Fate) -> bool| undone.iter().filter(|undone| wanted(&undone.fate)).count();
+    let left = count(|fate| matches!(fate, Fate::Left(_)));
+    let later = count(|fate| matches!(fate, Fate::AtBoot(_)));
+    let done = undone.len() - left - later;
+    let mut sum = format!("{done} changes undone");
+    if later > 0 {
+        sum.push_str(&format!(", {later} at the next reboot"));
     }
+    if left > 0 {
+        sum.push_str(&format!(", {left} left as they are"));
+    }
+    output::print(&format!("{sum}.\n"))?;
+    Ok(if left > 0 { End::Failed } else { End::Done })
 }

@@ -211,7 +211,8 @@ impl<'a> Told<'a> {
     fn tell(&mut self) {
         if let Some(first) = self.steps.first() {
             let targets: Vec<String> = self.steps.iter().map(|step| step.action.target()).collect();
-            journal::done(first.action.kind(), &targets, &first.reason);
+            let same = self.steps.iter().all(|step| step.reason == first.reason);
+            journal::done(first.action.kind(), &targets, same.then_some(first.reason.as_str()));
         }
         self.steps.clear();
     }

@@ -141,11 +141,12 @@ impl<M: ServiceManager> Undo<'_, M> {
                 journal::undone(what, &target);
                 self.store.forget(change)?;
             }
-            Fate::Kept(why) | Fate::AtBoot(why) => {
+            Fate::Kept(why) => {
                 journal::left(what, &target, why);
                 self.store.forget(change)?;
             }
-            Fate::Left(why) => journal::left(what, &target, why),
+            // The receipt keeps it: after the reboot a second undo finds the rest.
+            Fate::AtBoot(why) | Fate::Left(why) => journal::left(what, &target, why),
         }
         self.fates.push(Undone { target, what, fate });
         Ok(())
@@ -246,7 +247,9 @@ impl<M: ServiceManager> Undo<'_, M> {
 
     fn remove_directory(&mut self, path: &HostPath) -> Result<Fate> {
         if self.host.mode() == Mode::Live && resolve::top_at(&self.mounts()?, path.as_bytes()).is_some() {
-            return Ok(Fate::Left("it is still mounted; run csihost undo again after the reboot".to_owned()));
+            return Ok(Fate::AtBoot(
+                "it is still mounted; run csihost undo again after the reboot".to_owned(),
+            ));
         }
         match self.host.list(path) {
             Ok(names) if !names.is_empty() => Ok(Fate::Kept("others have put something there".to_owned())),

@@ -143,7 +143,7 @@ impl Proc<'_> {
             namespaces: self.namespaces(&pid.to_string()),
             ..Process::default()
         };
-        Ok((status.state.chars().next() != Some('Z') && self.start(pid) == Some(start)).then_some(process))
+        Ok((!status.state.starts_with('Z') && self.start(pid) == Some(start)).then_some(process))
     }
 
     /// Reads what a process that may be a kubelet holds open. `false` if it is no longer the one

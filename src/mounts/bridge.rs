@@ -17,6 +17,20 @@ use crate::model::unit::UnitName;
 /// Where CSI drivers look for the kubelet by default.
 pub const STANDARD_PATH: &str = "/var/lib/kubelet";
 
+/// File systems that systemd orders after the network (systemd.mount(5), fstab(5) `_netdev`).
+const NETWORK: [&[u8]; 10] = [
+    b"nfs",
+    b"nfs4",
+    b"cifs",
+    b"smb3",
+    b"ceph",
+    b"glusterfs",
+    b"fuse.glusterfs",
+    b"fuse.ceph",
+    b"9p",
+    b"afs",
+];
+
 /// What is to be done about the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -165,6 +179,20 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
             reason: format!("{} and {} lie within each other", span.place, span.what),
             remedy: "use a kubelet root outside of the bridged directories, and list no directory in bridge.directories twice"
                 .to_owned(),
+        });
+    }
+    if let Some(place) = place(&facts.mounts, root.as_bytes())
+        && NETWORK.contains(&place.mount.fs_type.as_slice())
+    {
+        refused.push(Refusal {
+            id: "bridge-network-root",
+            target: root.to_string(),
+            reason: format!(
+                "it lies on a network file system ({}): a bridge that has to be there before local-fs.target \
+                 cannot wait for the network",
+                shown(&place.mount.fs_type)
+            ),
+            remedy: "give the kubelet a root on a local file system".to_owned(),
         });
     }
     let mut shares = Vec::new();

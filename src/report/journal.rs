@@ -89,20 +89,22 @@ impl Visit for Message {
     }
 }
 
-/// Steps of one kind that were done one after the other.
-pub fn done(kind: &str, targets: &[String], reason: &str) {
+/// Steps of one kind that were done one after the other, and why, if that is the same for all.
+pub fn done(kind: &str, targets: &[String], reason: Option<&str>) {
     let all = targets.join(" ");
     let short = match targets {
         [one] => one.clone(),
         many => {
-            format!("{} × {}", many.len(), many.iter().map(|t| last_part(t)).collect::<Vec<_>>().join(", "))
+            let names: Vec<&str> = many.iter().map(|target| last_part(target)).collect();
+            format!("{}: {}", many.len(), names.join(", "))
         }
     };
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     info!(
         MESSAGE_ID = messages::DONE,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = all.as_str(),
-        "{kind}: {short} ({reason})"
+        "{kind} {short}{reason}"
     );
 }
 
@@ -116,7 +118,7 @@ pub fn failed(kind: &str, target: &str, error: &str) {
         MESSAGE_ID = messages::FAILED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind}: {target}: {error}"
+        "{kind} {target}: {error}"
     );
 }
 
@@ -126,7 +128,7 @@ pub fn skipped(kind: &str, target: &str) {
         MESSAGE_ID = messages::SKIPPED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind}: {target}: left out, because a step that it needs failed"
+        "{kind} {target}: left out, because a step that it needs failed"
     );
 }
 
@@ -149,7 +151,7 @@ pub fn unsettled(kind: &str, target: &str) {
         MESSAGE_ID = messages::UNSETTLED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind}: {target}: done, and needed again at once: something undoes it"
+        "{kind} {target}: done, and needed again at once: something undoes it"
     );
 }
 
