@@ -43,12 +43,12 @@ fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {
                 line: None,
                 message: error.to_string(),
             })?;
-            sources.push(Source { path: name, stem: String::new(), bytes });
+            sources.push(Source { path: name, bytes });
         }
         None => {
             let below = |name: &str| settings::PLACES.map(|place| HostPath::from(place).join(name));
             sources.extend(layered::last(host, &below("csihost.toml"))?);
-            sources.extend(layered::directories(host, &below("csihost.toml.d"))?);
+            sources.extend(layered::directories(host, &below("csihost.toml.d"))?.into_values().flatten());
         }
     }
     settings::parse(sources.iter().map(|source| (source.path.as_str(), source.bytes.as_slice())))
@@ -67,20 +67,18 @@ fn profiles(host: &Host) -> Result<Vec<Profile>, ConfigError> {
     for (name, text) in BUILTIN {
         texts.insert(name.to_owned(), (format!("os-profile {name} (built in)"), text.to_owned()));
     }
-    let places = profile::PLACES.map(HostPath::from);
-    for source in layered::directories(host, &places)? {
+    for (name, source) in layered::directories(host, &profile::PLACES.map(HostPath::from))? {
+        // A mask removes a built-in profile too.
+        let Some(source) = source else {
+            texts.remove(&name);
+            continue;
+        };
         let text = String::from_utf8(source.bytes).map_err(|_| ConfigError {
             file: source.path.clone(),
             line: None,
             message: "not UTF-8".to_owned(),
         })?;
-        texts.insert(source.stem, (source.path, text));
-    }
-    // A mask removes a built-in profile too.
-    for place in &places {
-        texts.retain(|name, _| {
-            !matches!(host.file(&place.join(format!("{name}.toml"))), crate::model::file::FileFact::Masked)
-        });
+        texts.insert(name, (source.path, text));
     }
     texts.iter().map(|(name, (file, text))| Profile::parse(name, file, text)).collect()
 }

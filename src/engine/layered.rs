@@ -11,15 +11,16 @@ use std::collections::BTreeMap;
 pub(super) struct Source {
     /// Where it is, as shown.
     pub(super) path: String,
-    /// Its name without directory and suffix.
-    pub(super) stem: String,
     /// What is in it.
     pub(super) bytes: Vec<u8>,
 }
 
-/// Files `*.toml` of the directories `places`, weakest first, by file name: one of a later place
-/// replaces one of the same name, and a link to /dev/null removes it.
-pub(super) fn directories(host: &Host, places: &[HostPath]) -> Result<Vec<Source>, ConfigError> {
+/// Files `*.toml` of the directories `places`, weakest first, by file name without the suffix:
+/// one of a later place replaces one of the same name, and a link to /dev/null masks it (`None`).
+pub(super) fn directories(
+    host: &Host,
+    places: &[HostPath],
+) -> Result<BTreeMap<String, Option<Source>>, ConfigError> {
     let mut by_name: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
     for place in places {
         let names = host.list(place).map_err(|error| unreadable(place, &error.to_string()))?;
@@ -28,8 +29,12 @@ pub(super) fn directories(host: &Host, places: &[HostPath]) -> Result<Vec<Source
             by_name.insert(name, path);
         }
     }
-    let sources = by_name.into_values().map(|path| file(host, &path));
-    sources.filter_map(Result::transpose).collect()
+    let files = by_name.iter().map(|(name, path)| {
+        let name = String::from_utf8_lossy(name);
+        let stem = name.strip_suffix(".toml").unwrap_or(&name).to_owned();
+        Ok((stem, file(host, path)?))
+    });
+    files.collect()
 }
 
 /// The last of `paths` that is there.
@@ -44,11 +49,7 @@ pub(super) fn last(host: &Host, paths: &[HostPath]) -> Result<Option<Source>, Co
 pub(super) fn file(host: &Host, path: &HostPath) -> Result<Option<Source>, ConfigError> {
     match host.file(path) {
         FileFact::Absent | FileFact::Masked => Ok(None),
-        FileFact::File(file) => {
-            let name = String::from_utf8_lossy(path.file_name()).into_owned();
-            let stem = name.strip_suffix(".toml").unwrap_or(&name).to_owned();
-            Ok(Some(Source { path: path.to_string(), stem, bytes: file.bytes }))
-        }
+        FileFact::File(file) => Ok(Some(Source { path: path.to_string(), bytes: file.bytes })),
         FileFact::Directory | FileFact::Special => Err(unreadable(path, "it is not a file")),
         FileFact::Unreadable(why) => Err(unreadable(path, &why)),
     }

@@ -12,8 +12,9 @@ use crate::model::kubelet::{Detection, KubeletRoot, Unread};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::process::Process;
-use crate::model::unit::Units;
+use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::{mountinfo, resolve};
+use crate::plan::UNITS;
 use crate::plan::interests::{self, Interests};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
@@ -146,11 +147,37 @@ pub(super) async fn observe<M: ServiceManager>(
     let units = interests::units(&facts, settings, profile);
     fetch(host, &mut facts, &units);
     if let Ok(manager) = manager {
-        facts.units = manager.units(&units.units).await?;
+        facts.units = unit_states(host, manager, &units).await?;
     }
     let late = interests::late(&facts, settings);
     fetch(host, &mut facts, &late);
     Ok(facts)
+}
+
+/// Targets that the units of a profile, and csihost's own, are wanted by.
+const WANTED_BY: [&str; 4] = ["sockets.target", "local-fs.target", "multi-user.target", "sysinit.target"];
+
+/// The states of units. Whether one is started at boot is read from its links, where it has one
+/// in a usual place: that is what systemd would do, unit by unit at a millisecond each. It is
+/// asked about all others.
+async fn unit_states<M: ServiceManager>(host: &Host, manager: &mut M, asked: &Interests) -> Result<Units> {
+    let mut states = manager.activity(&asked.units).await?;
+    let wanted = |unit: &UnitName| {
+        let wants = |target: &&str| HostPath::from(UNITS).join(format!("{target}.wants")).join(unit.as_str());
+        WANTED_BY.iter().any(|target| host.exists(&wants(target)))
+    };
+    let there = asked.enablement.iter().filter(|unit| states.get(unit).load == LoadState::Loaded);
+    let (sure, doubtful): (Vec<UnitName>, Vec<UnitName>) = there.cloned().partition(wanted);
+    for unit in sure {
+        let state = states.get(&unit);
+        states.insert(unit, UnitState { file: FileState::Enabled, ..state });
+    }
+    if !doubtful.is_empty() {
+        for (unit, state) in manager.units(&doubtful).await?.iter() {
+            states.insert(unit.clone(), *state);
+        }
+    }
+    Ok(states)
 }
 
 fn fetch(host: &Host, facts: &mut Facts, interests: &Interests) {

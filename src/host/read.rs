@@ -24,29 +24,28 @@ impl Host {
     }
 
     fn try_file(&self, path: &HostPath) -> Result<FileFact> {
-        if self.masks(path)? {
-            return Ok(FileFact::Masked);
+        let mut walked = self.walk(path, Last::Keep)?;
+        if walked.kind() == Some(SFlag::S_IFLNK) {
+            // As systemd masks, whatever /dev/null is below this root.
+            let target = readlinkat(walked.parent(self), walked.name.as_slice());
+            if target.is_ok_and(|target| target.as_bytes() == b"/dev/null") {
+                return Ok(FileFact::Masked);
+            }
+            walked = self.walk(path, Last::Follow)?;
+            if walked.found.is_none() {
+                let why = format!("{path} links to {}, which is not there", walked.canonical());
+                return Ok(FileFact::Unreadable(why));
+            }
         }
-        let walked = self.walk(path, Last::Follow)?;
-        let Some(stat) = walked.found else {
-            return match self.walk(path, Last::Keep)?.found {
-                None => Ok(FileFact::Absent),
-                Some(_) => Ok(FileFact::Unreadable(format!(
-                    "{path} links to {}, which is not there",
-                    walked.canonical()
-                ))),
-            };
-        };
+        let Some(stat) = walked.found else { return Ok(FileFact::Absent) };
         match walked.kind() {
             Some(SFlag::S_IFDIR) => return Ok(FileFact::Directory),
             Some(SFlag::S_IFREG) => {}
             _ => return Ok(FileFact::Special),
         }
         if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST_FILE {
-            return Ok(FileFact::Unreadable(format!(
-                "{path} has {} bytes; csihost reads at most {LARGEST_FILE}",
-                stat.st_size
-            )));
+            let why = format!("{path} has {} bytes; csihost reads at most {LARGEST_FILE}", stat.st_size);
+            return Ok(FileFact::Unreadable(why));
         }
         let bytes = self.read_walked(&walked, path)?;
         let attributes = Attributes { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
@@ -62,14 +61,6 @@ impl Host {
             .read_to_end(&mut bytes)
             .map_err(io_failed("read", path))?;
         Ok(bytes)
-    }
-
-    /// Whether `path` is a link to /dev/null, whatever /dev/null is below this root.
-    fn masks(&self, path: &HostPath) -> Result<bool> {
-        let walked = self.walk(path, Last::Keep)?;
-        Ok(walked.kind() == Some(SFlag::S_IFLNK)
-            && readlinkat(walked.parent(self), walked.name.as_slice())
-                .is_ok_and(|target| target.as_bytes() == b"/dev/null"))
     }
 
     /// What is at `path` where a directory is expected, links followed.

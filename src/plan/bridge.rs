@@ -1,7 +1,7 @@
 //! Pure: the steps that build the bridge.
 
-use super::directories;
 use super::files::{Kind, Placed, place};
+use super::{UNITS, directories};
 use crate::model::facts::{Facts, Init};
 use crate::model::file::DirFact;
 use crate::model::path::HostPath;
@@ -11,8 +11,6 @@ use crate::mounts::bridge::{Bridge, Decision, decide};
 use crate::mounts::unit_text::{self, BridgeUnit, KUBELET_UNITS, RUNTIME_UNITS};
 use crate::settings::Settings;
 
-/// Where csihost's units are.
-const UNITS: &str = "/etc/systemd/system";
 /// The drop-in that orders a kubelet's unit after the bridge.
 const DROP_IN: &str = "50-csihost.conf";
 /// The kubelet makes its directories so (kubernetes, pkg/kubelet/kubelet.go).

@@ -23,6 +23,8 @@ pub struct Interests {
     pub programs: Vec<HostPath>,
     /// Units: their states.
     pub units: Vec<UnitName>,
+    /// Those of them that csihost may enable: whether they are started at boot.
+    pub enablement: Vec<UnitName>,
     /// Kernel modules.
     pub modules: Vec<String>,
 }
@@ -58,13 +60,16 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
         iscsi::interests(facts, profile, &mut interests);
     }
     if let Some(bridge) = wanted(facts, settings) {
-        interests.units.extend(KUBELET_UNITS.iter().map(|name| UnitName::from(*name)));
-        interests.units.extend(facts.detection.unit.clone());
+        // Where the kubelet's unit is known already, systemd need not look for all others.
+        if kubelet_units(facts).is_empty() {
+            interests.units.extend(KUBELET_UNITS.iter().map(|name| UnitName::from(*name)));
+        }
         let mounts =
             bridge.shares.iter().map(|share| &share.unit).chain(bridge.spans.iter().map(|s| &s.unit));
         for unit in mounts {
             interests.files.push(unit_path(unit));
             interests.units.push(unit.clone());
+            interests.enablement.push(unit.clone());
         }
     }
     interests

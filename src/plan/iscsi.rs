@@ -16,6 +16,7 @@ const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
 /// What decides.
 pub(super) fn interests(facts: &Facts, profile: &Profile, interests: &mut Interests) {
     interests.units.extend(profile.iscsi.units.iter().cloned());
+    interests.enablement.extend(profile.iscsi.units.iter().cloned());
     interests.units.push(profile.iscsi.service.clone());
     interests.files.push(HostPath::from(MODULES_LOAD));
     super::startup::interests(facts, profile, interests);

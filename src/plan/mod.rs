@@ -11,6 +11,9 @@ use crate::model::plan::{Plan, Refusal};
 use crate::profile::Profile;
 use crate::settings::Settings;
 
+/// Where an administrator's units are, and csihost's among them.
+pub const UNITS: &str = "/etc/systemd/system";
+
 /// Decides what should change on a host with these facts. On a host that is as it should be, the
 /// plan is empty.
 pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {

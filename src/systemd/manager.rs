@@ -119,7 +119,7 @@ impl Systemd {
         }
     }
 
-    async fn states(&self, names: &[UnitName]) -> Result<Units, Fault> {
+    async fn states(&self, names: &[UnitName], files: bool) -> Result<Units, Fault> {
         // A template cannot be loaded, and one in the list would spoil the answer for all.
         let (templates, names): (Vec<&UnitName>, Vec<&UnitName>) =
             names.iter().partition(|name| name.as_str().contains("@."));
@@ -132,6 +132,7 @@ impl Systemd {
             let file = match unit.load {
                 LoadState::NotFound => FileState::Other,
                 LoadState::Masked => FileState::Masked,
+                _ if !files => FileState::Other,
                 // By its own name: that of an alias would say "alias".
                 LoadState::Loaded | LoadState::Broken => self.file_state(&unit.id).await?,
             };
@@ -205,7 +206,11 @@ impl Systemd {
 
 impl ServiceManager for Systemd {
     async fn units(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
-        self.states(names).await.during(|| Attempt::Ask)
+        self.states(names, true).await.during(|| Attempt::Ask)
+    }
+
+    async fn activity(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
+        self.states(names, false).await.during(|| Attempt::Ask)
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

@@ -45,6 +45,12 @@ pub trait ServiceManager {
     /// The states of all of `names`; a unit that does not exist is in it as absent.
     async fn units(&mut self, names: &[UnitName]) -> Result<Units, ManagerError>;
 
+    /// The same without the question whether they are started at boot, for which systemd reads
+    /// the disk unit by unit: `file` may say `Other`.
+    async fn activity(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
+        self.units(names).await
+    }
+
     /// Has `unit` started at boot, with the units that its `Also=` names.
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
 
