@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # What scripts in a node share: ". /share/lib.sh" is their first line.
 set -euo pipefail
-trap 'rc=$?; echo "FAILED (status $rc) at line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND"; exit $rc' ERR
 set -E
+# On standard error: in a command substitution, standard output is what it yields.
+trap 'rc=$?; echo "FAILED (status $rc) at line $LINENO of ${BASH_SOURCE[0]##*/}: $BASH_COMMAND" >&2; exit $rc' ERR
+trap 'rc=$?; [ $rc = 0 ] || { echo "---- the end of the journal"; journalctl -q --no-pager -b -n 40; }; exit $rc' EXIT
 
 root=/opt/rke/var/lib/kubelet
 standard=/var/lib/kubelet
