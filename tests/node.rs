@@ -97,7 +97,7 @@ fn status_and_check_speak_of_the_last_turn() {
          # Not ready: this kernel has no iSCSI.
          status 3 csihost status
          status 3 csihost status --json | grep -q schema
-         says pods csihost check",
+         says $root csihost check",
     );
 }
 
@@ -437,11 +437,11 @@ fn killed_at_any_moment(prepare: &str, command: &str) {
          csihost apply 2>/dev/null; cp /etc/iscsi/iscsid.conf conf.after; {prepare}
          begin=${{EPOCHREALTIME/./}}; {command} 2>/dev/null; took=$((${{EPOCHREALTIME/./}} - begin))
          echo \"it takes $took us\"
-         for ((i = 0; i < 24; i++)); do
+         for ((i = 0; i < 16; i++)); do
              systemctl reset-failed
              csihost apply 2>/dev/null; {prepare}
              {command} 2>/dev/null & pid=$!
-             us=$((took * i / 23)); sleep $((us / 1000000)).$(printf %06d $((us % 1000000)))
+             us=$((took * i / 15)); sleep $((us / 1000000)).$(printf %06d $((us % 1000000)))
              kill -KILL $pid 2>/dev/null || :
              wait $pid 2>/dev/null || :
              cmp -s /etc/iscsi/iscsid.conf conf.before || cmp /etc/iscsi/iscsid.conf conf.after
