@@ -27,7 +27,7 @@ impl Systemd {
     /// Starts or restarts a unit, and sees that it is active then.
     pub(super) async fn bring_up(&mut self, method: &'static str, unit: &UnitName) -> Result<(), Fault> {
         let outcome = self.started(method, unit).await;
-        self.release(unit).await;
+        self.release(unit, &outcome).await;
         outcome
     }
 
@@ -44,7 +44,7 @@ impl Systemd {
     /// Stops a unit, and sees that it no longer runs.
     pub(super) async fn take_down(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), Fault> {
         let outcome = self.stopped(unit, mode).await;
-        self.release(unit).await;
+        self.release(unit, &outcome).await;
         outcome
     }
 
@@ -62,8 +62,11 @@ impl Systemd {
     }
 
     /// Lets systemd forget the unit again, which it was asked to remember with its job.
-    async fn release(&self, unit: &UnitName) {
-        let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
+    async fn release(&self, unit: &UnitName, outcome: &Result<(), Fault>) {
+        // One that does not answer is not waited for twice; the bus tells it when csihost goes.
+        if !matches!(outcome, Err(Fault::Silent { .. } | Fault::Lost { .. })) {
+            let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
+        }
     }
 
     async fn active_now(&self, unit: &UnitName) -> Result<String, Fault> {
