@@ -1,5 +1,6 @@
 //! Pure: whether drivers that look below the standard path find the kubelet's directories there.
 
+use crate::model::bytes::shown;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, decide};
@@ -34,8 +35,9 @@ fn bridged(bridge: &Bridge) -> Finding {
         bridge.spans.iter().filter(|span| !span.mounted).map(|span| span.place.to_string()).collect();
     match missing.as_slice() {
         [] => {
-            let summary =
-                format!("{} directories of {} are at {}", bridge.spans.len(), bridge.root, bridge.standard);
+            let names = bridge.spans.iter().filter_map(|span| span.place.below(&bridge.standard)).map(shown);
+            let names = names.collect::<Vec<_>>().join(", ");
+            let summary = format!("{names} of {} are at {}", bridge.root, bridge.standard);
             Finding::new("bridge", CheckStatus::Pass, summary)
         }
         missing => {

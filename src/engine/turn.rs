@@ -93,6 +93,9 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
             (look_with::<Systemd>(host, config, Err(init.clone())).await?, Vec::new(), true)
         }
     };
+    for refusal in &seen.plan.refused {
+        journal::refused(refusal);
+    }
     let status = conclude(&seen, steps, settled, started);
     if host.mode() == Mode::Live {
         status::save(host, &status)?;
@@ -111,9 +114,6 @@ async fn turn<M: ServiceManager>(
     let store = Store::open(host)?;
     let pending = store.receipt.reload_pending;
     if seen.plan.is_empty() && !pending {
-        for refusal in &seen.plan.refused {
-            journal::refused(refusal);
-        }
         return Ok((seen, Vec::new(), true));
     }
     let mut writer = Writer { host, manager, store };
@@ -121,9 +121,6 @@ async fn turn<M: ServiceManager>(
     let manager = writer.manager;
 
     let after = look_with(host, config, Ok(manager)).await?;
-    for refusal in &after.plan.refused {
-        journal::refused(refusal);
-    }
     let failed = steps.iter().any(|step| step.outcome != Outcome::Done);
     let settled = after.plan.is_empty() || failed;
     if !settled {

@@ -1,9 +1,10 @@
 //! Pure: the steps that build the bridge.
 
-use super::files::{Kind, Placed, place};
+use super::files::{Kind, Placed, not_ours, place};
 use super::{UNITS, directories};
 use crate::model::facts::{Facts, Init};
-use crate::model::file::DirFact;
+use crate::model::file::{DirFact, FileFact};
+use crate::model::generated::{Origin, origin};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{FileState, LoadState, UnitName};
@@ -69,6 +70,11 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
 }
 
 fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
+    let taken = taken(facts, bridge);
+    if !taken.is_empty() {
+        plan.refused.extend(taken);
+        return;
+    }
     let live = facts.init == Init::Systemd;
     plan.bridge = Some(bridge.root.clone());
     let kubelets = kubelet_units(facts);
@@ -81,6 +87,9 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
     for share in &bridge.shares {
         let reason = format!("{} lies on a mount that is not shared", share.path);
         let Some(body) = text(unit_text::share(&share.path, &kubelets), &share.path, plan) else { return };
+        if share.mounted && is_foreign(facts.file(&unit_path(&share.unit))) {
+            continue;
+        }
         let placed = place(plan, facts, Kind::Unit, unit_path(&share.unit), &body, &reason, &made);
         if !share.mounted {
             let action = Action::ShareMount { path: share.path.clone(), unit: share.unit.clone() };
@@ -101,11 +110,11 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
             kubelet_units: &kubelets,
         };
         let Some(body) = text(unit_text::bridge(&unit), &span.place, plan) else { return };
-        let placed = match (facts.file(&unit_path(&span.unit)), span.mounted) {
+        if span.mounted && is_foreign(facts.file(&unit_path(&span.unit))) {
             // Somebody else's unit does the same: verified by the mount table, and left.
-            (file, true) if is_foreign(file) => continue,
-            _ => place(plan, facts, Kind::Unit, unit_path(&span.unit), &body, &reason, &made),
-        };
+            continue;
+        }
+        let placed = place(plan, facts, Kind::Unit, unit_path(&span.unit), &body, &reason, &made);
         if !span.mounted {
             starts.push((Action::StartUnit { unit: span.unit.clone() }, reason, needs(placed, &made)));
         }
@@ -142,8 +151,20 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
     }
 }
 
-fn is_foreign(file: &crate::model::file::FileFact) -> bool {
-    use crate::model::generated::{Origin, origin};
+/// Unit files of others where the bridge needs its own: half a bridge is worse than none.
+fn taken(facts: &Facts, bridge: &Bridge) -> Vec<Refusal> {
+    let shares = bridge.shares.iter().map(|share| (&share.unit, share.mounted));
+    let spans = bridge.spans.iter().map(|span| (&span.unit, span.mounted));
+    let taken = shares.chain(spans).filter_map(|(unit, mounted)| {
+        let path = unit_path(unit);
+        let file = facts.file(&path);
+        // A mount that is right is left, whoever made it.
+        (!(mounted && is_foreign(file))).then(|| not_ours(file, &path)).flatten()
+    });
+    taken.collect()
+}
+
+fn is_foreign(file: &FileFact) -> bool {
     file.bytes().is_some_and(|bytes| origin(bytes) == Origin::Foreign)
 }
 
@@ -165,19 +186,30 @@ fn text<E: std::fmt::Display>(text: Result<String, E>, path: &HostPath, plan: &m
 
 /// Directories that are missing, as the kubelet makes them.
 fn make_directories(facts: &Facts, bridge: &Bridge, plan: &mut Plan) -> Vec<StepId> {
-    let mut all = vec![&bridge.root, &bridge.standard];
-    all.extend(bridge.spans.iter().flat_map(|span| [&span.what, &span.place]));
+    let mut all = vec![bridge.root.clone(), bridge.standard.clone()];
+    for span in &bridge.spans {
+        for (base, path) in [(&bridge.root, &span.what), (&bridge.standard, &span.place)] {
+            all.extend(on_the_way(base, path).filter(|path| !all.contains(path)).collect::<Vec<_>>());
+        }
+    }
     let mut made = Vec::new();
     for path in all {
-        let missing = facts
-            .dirs
-            .values()
-            .any(|fact| matches!(fact, DirFact::Absent { canonical } if canonical == path));
-        if missing {
-            let action = Action::MakeDirectory { path: path.clone(), mode: KUBELET_MODE };
+        let absent = |fact: &DirFact| matches!(fact, DirFact::Absent { canonical } if *canonical == path);
+        if facts.dirs.values().any(absent) {
+            let action = Action::MakeDirectory { path, mode: KUBELET_MODE };
             let id = plan.push(action, "the bridge needs it; made as the kubelet makes it", &made);
             made.push(id);
         }
     }
     made
+}
+
+/// The directories below `base` down to `path`.
+fn on_the_way(base: &HostPath, path: &HostPath) -> impl Iterator<Item = HostPath> {
+    let below = path.below(base).unwrap_or_default().to_vec();
+    let parts: Vec<Vec<u8>> = below.split(|&b| b == b'/').map(<[u8]>::to_vec).collect();
+    parts.into_iter().scan(base.clone(), |path, part| {
+        *path = path.join(part);
+        Some(path.clone())
+    })
 }

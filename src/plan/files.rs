@@ -49,39 +49,15 @@ pub(super) fn place(
     needs: &[StepId],
 ) -> Placed {
     let bytes = generate(body);
-    let before = match facts.file(&path) {
-        FileFact::Absent => Vec::new(),
-        FileFact::File(file) if file.bytes == bytes => return Placed::Unchanged,
-        FileFact::File(file) => match origin(&file.bytes) {
-            Origin::Ours => file.bytes.clone(),
-            Origin::Edited => {
-                plan.refused.push(taken(&path, "csihost wrote it, and somebody edited it since"));
-                return Placed::Taken;
-            }
-            Origin::Foreign => {
-                plan.refused.push(taken(&path, "it is there already, and csihost did not write it"));
-                return Placed::Taken;
-            }
-        },
-        FileFact::Masked => {
-            plan.refused.push(Refusal {
-                id: "masked",
-                target: path.to_string(),
-                reason: "it is masked by a link to /dev/null".to_owned(),
-                remedy: format!("remove {path} if csihost is to manage it"),
-            });
-            return Placed::Taken;
-        }
-        FileFact::Directory | FileFact::Special => {
-            plan.refused.push(taken(&path, "it is not a file"));
-            return Placed::Taken;
-        }
-        FileFact::Unreadable(why) => {
-            plan.refused.push(taken(&path, why));
-            return Placed::Taken;
-        }
-    };
-    let diff = diff(&path, &before, &bytes);
+    if let Some(refusal) = not_ours(facts.file(&path), &path) {
+        plan.refused.push(refusal);
+        return Placed::Taken;
+    }
+    let before = facts.file(&path).bytes().unwrap_or_default();
+    if before == bytes {
+        return Placed::Unchanged;
+    }
+    let diff = diff(&path, before, &bytes);
     let action = match kind {
         Kind::Unit => Action::WriteUnit { path, bytes, diff },
         Kind::File => Action::WriteFile { path, bytes, diff },
@@ -89,13 +65,25 @@ pub(super) fn place(
     Placed::Written(plan.push(action, reason, needs))
 }
 
-fn taken(path: &HostPath, why: &str) -> Refusal {
-    Refusal {
+/// Why csihost must not write a file where `there` is; `None` where it may.
+pub(super) fn not_ours(there: &FileFact, path: &HostPath) -> Option<Refusal> {
+    let why = match there {
+        FileFact::Absent => return None,
+        FileFact::File(file) => match origin(&file.bytes) {
+            Origin::Ours => return None,
+            Origin::Edited => "csihost wrote it, and somebody edited it since",
+            Origin::Foreign => "it is there already, and csihost did not write it",
+        },
+        FileFact::Masked => "it is masked by a link to /dev/null",
+        FileFact::Directory | FileFact::Special => "it is not a file",
+        FileFact::Unreadable(why) => why,
+    };
+    Some(Refusal {
         id: "foreign-file",
         target: path.to_string(),
         reason: why.to_owned(),
-        remedy: format!("move {path} away, then run csihost apply"),
-    }
+        remedy: format!("move {path} away if csihost is to manage it, then run csihost apply"),
+    })
 }
 
 /// A unified diff of two versions of a generated file.

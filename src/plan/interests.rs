@@ -42,7 +42,13 @@ pub fn early(
         let root = detection.host_dir().or(bridge.map(|bridge| &bridge.root));
         for base in std::iter::once(&standard).chain(root) {
             interests.dirs.push(base.clone());
-            interests.dirs.extend(directories(settings).iter().map(|name| base.join(name)));
+            for name in directories(settings) {
+                // Those on the way too: what is missing is made as the kubelet makes it.
+                interests
+                    .dirs
+                    .extend(name.match_indices('/').map(|(end, _)| base.join(name.split_at(end).0)));
+                interests.dirs.push(base.join(name));
+            }
         }
     }
     if settings.iscsi {
