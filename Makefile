@@ -40,7 +40,7 @@ tools-deb:
 tools-nodes:
 	$(call need,debootstrap:debootstrap systemd-nspawn:systemd-container \
 	    qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mkfs.ext4:e2fsprogs \
-	    setpriv:util-linux shellcheck:shellcheck)
+	    setpriv:util-linux shellcheck:shellcheck mandoc:mandoc)
 
 # Only Cargo knows whether the program is up to date; the package is made anew if it is
 # older than the program or than what goes into it.
@@ -74,6 +74,7 @@ test: lint unit node vm
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
+	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,lib.sh} .ci/run packaging/deb/scripts/* \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,admin.sh}
 unit: tools-deb

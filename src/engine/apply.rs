@@ -154,9 +154,7 @@ impl<M: ServiceManager> Writer<'_, M> {
         if !self.store.receipt.reload_pending {
             return Ok(());
         }
-        if self.host.mode() == crate::model::facts::Mode::Live {
-            self.manager.reload().await?;
-        }
+        self.manager.reload().await?;
         self.store.receipt.reload_pending = false;
         self.store.save()
     }
@@ -221,3 +219,6 @@ impl<'a> Told<'a> {
 fn status(step: &Step, outcome: Outcome, error: Option<String>) -> StepStatus {
     StepStatus { kind: step.action.kind().to_owned(), target: step.action.target(), outcome, error }
 }
+
+#[cfg(test)]
+mod tests;

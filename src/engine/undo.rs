@@ -102,7 +102,7 @@ impl<M: ServiceManager> Undo<'_, M> {
                 _ => {}
             }
         }
-        if self.host.mode() == Mode::Live && self.store.receipt.reload_pending {
+        if self.store.receipt.reload_pending {
             self.manager.reload().await?;
         }
         self.store.receipt.reload_pending = false;

@@ -11,6 +11,9 @@ mod walk;
 mod watch;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 pub mod process;
 
 pub use lock::{Lock, Waiting};

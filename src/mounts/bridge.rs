@@ -335,3 +335,6 @@ fn share(table: &MountTable, path: &HostPath) -> Result<Option<Share>, Refusal> 
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

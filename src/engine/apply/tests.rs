@@ -1,0 +1,138 @@
+//! Engine: tests of the writer, on a tree of files and a service manager in memory.
+
+use super::*;
+use crate::engine::receipt;
+use crate::model::receipt::Receipt;
+use crate::model::unit::FileState;
+use crate::systemd::Fault;
+use crate::systemd::fake::Fake;
+use std::path::Path;
+
+fn unit(name: &'static str) -> UnitName {
+    UnitName::from(name)
+}
+
+fn write_unit(path: &'static str) -> Action {
+    Action::WriteUnit {
+        path: HostPath::from(path),
+        bytes: crate::model::generated::generate("[Unit]\n"),
+        diff: String::new(),
+    }
+}
+
+async fn apply(root: &Path, manager: &mut Fake, plan: &Plan) -> (Vec<Outcome>, Receipt) {
+    let host = Host::open(Some(root)).unwrap();
+    let store = Store::open(&host).unwrap();
+    let statuses = Writer { host: &host, manager, store }.apply(plan).await;
+    (statuses.iter().map(|status| status.outcome).collect(), receipt::load(&host).unwrap())
+}
+
+fn tree() -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(root.path().join("etc/systemd/system")).unwrap();
+    root
+}
+
+#[tokio::test]
+async fn systemd_reads_its_units_once_between_writing_and_starting() {
+    let root = tree();
+    let mut manager =
+        Fake::default().with("a.mount", FileState::Disabled).with("b.mount", FileState::Disabled);
+    let mut plan = Plan::default();
+    for (name, path) in
+        [("a.mount", "/etc/systemd/system/a.mount"), ("b.mount", "/etc/systemd/system/b.mount")]
+    {
+        let written = plan.push(write_unit(path), "", &[]);
+        plan.push(Action::EnableUnit { unit: unit(name) }, "", &[written]);
+        plan.push(Action::StartUnit { unit: unit(name) }, "", &[written]);
+    }
+    let (outcomes, receipt) = apply(root.path(), &mut manager, &plan.in_phases()).await;
+    assert_eq!(outcomes, [Outcome::Done; 6]);
+    assert_eq!(
+        manager.calls,
+        ["enable a.mount", "enable b.mount", "reload", "start a.mount", "start b.mount"]
+    );
+    assert!(receipt.changes.iter().all(|change| change.done) && !receipt.reload_pending);
+}
+
+#[tokio::test]
+async fn without_a_changed_unit_nothing_is_read_again() {
+    let root = tree();
+    let mut manager = Fake::default().with("a.socket", FileState::Disabled);
+    let mut plan = Plan::default();
+    plan.push(Action::StartUnit { unit: unit("a.socket") }, "", &[]);
+    apply(root.path(), &mut manager, &plan).await;
+    assert_eq!(manager.calls, ["start a.socket"]);
+}
+
+#[tokio::test]
+async fn a_failed_step_stops_what_needs_it_and_nothing_else() {
+    let root = tree();
+    let mut manager = Fake::default()
+        .with("a.mount", FileState::Disabled)
+        .with("b.mount", FileState::Disabled)
+        .failing("start a.mount", Fault::NotFound);
+    let mut plan = Plan::default();
+    let first = plan.push(Action::StartUnit { unit: unit("a.mount") }, "", &[]);
+    let second = plan.push(Action::EnableUnit { unit: unit("a.mount") }, "", &[first]);
+    plan.push(Action::StartUnit { unit: unit("b.mount") }, "", &[second]);
+    plan.push(Action::EnableUnit { unit: unit("b.mount") }, "", &[]);
+    let (outcomes, receipt) = apply(root.path(), &mut manager, &plan).await;
+    assert_eq!(outcomes, [Outcome::Failed, Outcome::Skipped, Outcome::Skipped, Outcome::Done]);
+    // What may or may not have happened stays in the receipt, for undo to look at.
+    let done: Vec<bool> = receipt.changes.iter().map(|change| change.done).collect();
+    assert_eq!(done, [false, true]);
+}
+
+#[tokio::test]
+async fn a_reload_that_a_crash_left_open_is_made_up_for() {
+    let root = tree();
+    let host = Host::open(Some(root.path())).unwrap();
+    let mut store = Store::open(&host).unwrap();
+    store.receipt.reload_pending = true;
+    store.save().unwrap();
+    let mut manager = Fake::default();
+    let (_, receipt) = apply(root.path(), &mut manager, &Plan::default()).await;
+    assert_eq!(manager.calls, ["reload"]);
+    assert!(!receipt.reload_pending);
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_put_there_meanwhile_is_not_overwritten() {
+    let root = tree();
+    let path = root.path().join("etc/systemd/system/a.mount");
+    std::fs::write(&path, "mine\n").unwrap();
+    let mut plan = Plan::default();
+    plan.push(write_unit("/etc/systemd/system/a.mount"), "", &[]);
+    let (outcomes, receipt) = apply(root.path(), &mut Fake::default(), &plan).await;
+    assert_eq!(outcomes, [Outcome::Failed]);
+    assert_eq!(std::fs::read(path).unwrap(), b"mine\n");
+    assert_eq!(receipt.changes, []);
+}
+
+#[tokio::test]
+async fn without_a_receipt_nothing_is_changed() {
+    let root = tree();
+    // A file where the receipt's directory should be.
+    std::fs::create_dir_all(root.path().join("var/lib")).unwrap();
+    std::fs::write(root.path().join("var/lib/csihost"), "").unwrap();
+    let host = Host::open(Some(root.path())).unwrap();
+    assert!(Store::open(&host).is_err());
+    assert!(!root.path().join("etc/systemd/system/a.mount").exists());
+}
+
+#[test]
+fn what_a_crash_left_open_is_settled_by_what_is_there() {
+    let root = tree();
+    let host = Host::open(Some(root.path())).unwrap();
+    let mut store = Store::open(&host).unwrap();
+    let there = Changed::Generated { path: HostPath::from("/etc/systemd/system/there.mount") };
+    let gone = Changed::Generated { path: HostPath::from("/etc/systemd/system/gone.mount") };
+    store.intend(&there).unwrap();
+    store.intend(&gone).unwrap();
+    std::fs::write(root.path().join("etc/systemd/system/there.mount"), "x").unwrap();
+    let store = Store::open(&host).unwrap();
+    let changes: Vec<_> =
+        store.receipt.changes.iter().map(|change| (change.what.clone(), change.done)).collect();
+    assert_eq!(changes, [(there, true)]);
+}
