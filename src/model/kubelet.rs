@@ -147,6 +147,24 @@ pub struct Rejection {
     pub detail: String,
 }
 
+/// What configuration says of a kubelet's next start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Declaration {
+    /// Whose kubelet it would be.
+    pub distribution: Distribution,
+    /// Where the root comes from (a unit, a configuration file, an arguments file, a default).
+    pub source: Source,
+    /// The root.
+    pub root: KubeletRoot,
+    /// [`Confidence::Declared`] where configuration names the root or what it is made of,
+    /// [`Confidence::Assumed`] where a distribution is set up and nothing moves its root.
+    pub confidence: Confidence,
+    /// The unit that starts it, where there is one.
+    pub unit: Option<super::unit::UnitName>,
+    /// FlexVolume's directory, where it is given one.
+    pub volume_plugin_dir: Option<Vec<u8>>,
+}
+
 /// Two true answers that contradict each other; csihost does not choose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Conflict {
