@@ -4,8 +4,10 @@
 //! by component below it, so that a symbolic link can neither lead out of `--root DIR` nor be
 //! swapped while a path is followed.
 
+mod diag;
 mod kernel;
 mod lock;
+mod proc_text;
 mod read;
 mod walk;
 mod watch;

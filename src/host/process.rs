@@ -1,9 +1,12 @@
 //! Edge: reads /proc, of the live host or of a scene.
 //!
 //! Files of a process are read by number, and a number can be given to another process in the
-//! middle: the start time is read first and last, and a process that is not the same is not
-//! there. Nothing is read of a process before it is known that it may be a kubelet.
+//! middle, or the process can become another program: start time and arguments are read first and
+//! last, and a process that is not the same is not there. Nothing is read of a process before it
+//! is known that it may be a kubelet.
 
+use super::diag::Diag;
+use super::proc_text::{arguments, inode_of, start_time, status, watches};
 use super::walk::Last;
 use super::{Host, HostError, Result, failed, open_in};
 use crate::model::facts::Mode;
@@ -13,8 +16,8 @@ use nix::Error as Errno;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::sys::stat::Mode as Bits;
-use procfs::FromRead;
-use procfs::process::{Stat, Status};
+use nix::unistd::read;
+use std::fmt::Write as _;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -22,11 +25,31 @@ use std::os::unix::ffi::OsStrExt;
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
 const LARGEST: u64 = 32 << 20;
 
+/// As many watches are kept: a kubelet has one for each control group of each container.
+const WATCHES: usize = 1 << 16;
+
 /// The /proc of a host.
 #[derive(Debug)]
 pub struct Proc<'a> {
     host: &'a Host,
     dir: OwnedFd,
+}
+
+/// What else came of reading what a process holds.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Its own view of the file system; `None` where that could not be opened, and in a scene.
+    pub view: Option<Host>,
+    /// What could not be read: where, and why.
+    pub unread: Vec<HostError>,
+}
+
+/// Reads the beginnings of the arguments of many processes, without an allocation for each.
+#[derive(Debug)]
+pub struct Heads<'a> {
+    proc: &'a Proc<'a>,
+    name: String,
+    buffer: Vec<u8>,
 }
 
 impl Host {
@@ -39,6 +62,30 @@ impl Host {
         }
         let dir = walked.open(self, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed("open", &path))?;
         Ok(Some(Proc { host: self, dir }))
+    }
+}
+
+impl Heads<'_> {
+    /// How much is read of each: the page that the kernel copies at a time.
+    const SIZE: usize = 4096;
+
+    /// The beginning of the arguments of `pid`; `None` if there is no such process any more.
+    pub fn read(&mut self, pid: i32) -> Option<&[u8]> {
+        self.name.clear();
+        write!(self.name, "{pid}/cmdline").ok()?;
+        match self.proc.host.mode() {
+            Mode::Live => {
+                let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+                let fd = openat(&self.proc.dir, self.name.as_str(), flags, Bits::empty()).ok()?;
+                self.buffer.resize(Self::SIZE, 0);
+                let length = read(&fd, &mut self.buffer).ok()?;
+                self.buffer.get(..length)
+            }
+            Mode::Offline => {
+                self.proc.read(&self.name, &mut self.buffer).ok()?;
+                self.buffer.get(..self.buffer.len().min(Self::SIZE))
+            }
+        }
     }
 }
 
@@ -61,6 +108,11 @@ impl Proc<'_> {
         list().map_err(failed)
     }
 
+    /// For reading a little of every process.
+    pub fn heads(&self) -> Heads<'_> {
+        Heads { proc: self, name: String::new(), buffer: Vec::new() }
+    }
+
     /// Reads /proc/`name` whole into `buffer`, which is emptied first.
     pub fn read(&self, name: &str, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
@@ -80,9 +132,9 @@ impl Proc<'_> {
         read.map(|_| ()).map_err(|error| failed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
     }
 
-    /// Reads the arguments of a process into `buffer`: all that is read of most of them.
-    pub fn read_cmdline(&self, pid: i32, buffer: &mut Vec<u8>) -> Result<()> {
-        self.read(&format!("{pid}/cmdline"), buffer)
+    /// The arguments of a process, as the kernel shows them.
+    pub fn cmdline(&self, pid: i32) -> Result<Vec<u8>> {
+        self.read_new(&format!("{pid}/cmdline"))
     }
 
     fn read_new(&self, name: &str) -> Result<Vec<u8>> {
@@ -119,42 +171,49 @@ impl Proc<'_> {
             let target = self.link(&format!("{pid}/ns/{kind}")).ok()?;
             inode_of(&target, format!("{kind}:[").as_bytes())
         };
-        Namespaces { pid: read("pid"), user: read("user"), mnt: read("mnt") }
+        Namespaces { pid: read("pid"), user: read("user"), mnt: read("mnt"), net: read("net") }
     }
 
-    /// Who a process is; `None` if it is gone, or a zombie.
+    /// Who a process is; `None` if it is gone, a zombie, or no longer what `cmdline` says.
     pub fn identity(&self, pid: i32, cmdline: &[u8]) -> Result<Option<Process>> {
         let Some(start) = self.start(pid) else { return Ok(None) };
-        let status = self.read_new(&format!("{pid}/status"));
-        let Ok(status) = status else { return Ok(None) };
-        // The name in it need not be UTF-8, which procfs asks for; nothing else is its choice.
-        let status = Status::from_read(String::from_utf8_lossy(&status).as_bytes()).map_err(|_| {
-            HostError { tried: "understand", path: format!("/proc/{pid}/status"), errno: Errno::EINVAL }
-        })?;
+        let text = match self.read_new(&format!("{pid}/status")) {
+            Ok(text) => text,
+            Err(error) if self.host.mode() == Mode::Live && error.errno != Errno::EACCES => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Some(status) = status(&text) else {
+            let path = format!("/proc/{pid}/status");
+            return Err(HostError { tried: "understand", path, errno: Errno::EINVAL });
+        };
+        let comm = self.read_new(&format!("{pid}/comm")).unwrap_or_default();
         let process = Process {
             pid,
-            comm: self
-                .read_new(&format!("{pid}/comm"))
-                .map(|comm| comm.trim_ascii_end().to_vec())
-                .unwrap_or_default(),
+            start,
+            comm: comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec(),
             args: arguments(cmdline),
             exe: self.link(&format!("{pid}/exe")).ok(),
-            uid: status.ruid,
+            uid: status.uid,
             namespaces: self.namespaces(&pid.to_string()),
+            nested: status.nested,
             ..Process::default()
         };
-        Ok((!status.state.starts_with('Z') && self.start(pid) == Some(start)).then_some(process))
+        Ok((!status.zombie && self.same(&process, cmdline)).then_some(process))
     }
 
-    /// Reads what a process that may be a kubelet holds open. `false` if it is no longer the one
-    /// that was identified.
-    pub fn holdings(&self, process: &mut Process) -> Result<bool> {
+    /// Reads what a process that may be a kubelet holds open, and where it is. `None` if it is no
+    /// longer the one that was identified.
+    pub fn holdings(&self, process: &mut Process, cmdline: &[u8]) -> Option<Held> {
         let pid = process.pid;
-        let Some(start) = self.start(pid) else { return Ok(false) };
-        process.sockets = self.sockets(pid)?;
-        process.net_unix = self.read_new(&format!("{pid}/net/unix"))?;
+        let mut held = Held::default();
+        process.root = self.link(&format!("{pid}/root")).unwrap_or_default();
         process.cgroup = self.read_new(&format!("{pid}/cgroup")).unwrap_or_default();
-        Ok(self.start(pid) == Some(start))
+        if self.host.mode() == Mode::Live {
+            held.view = self.view(pid).ok();
+        }
+        self.files(process, &mut held);
+        self.listeners(process, &mut held);
+        self.same(process, cmdline).then_some(held)
     }
 
     /// The mount table of a process, as text.
@@ -162,30 +221,79 @@ impl Proc<'_> {
         self.read_new(&format!("{pid}/mountinfo"))
     }
 
-    fn sockets(&self, pid: i32) -> Result<Vec<u64>> {
+    /// The file system as a process sees it: its root directory, in its mount namespace.
+    fn view(&self, pid: i32) -> nix::Result<Host> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = openat(&self.dir, format!("{pid}/root").as_str(), flags, Bits::empty())?;
+        Ok(Host { root, mode: Mode::Live, owner: self.host.owner })
+    }
+
+    /// The sockets and watches among the open files of a process.
+    fn files(&self, process: &mut Process, held: &mut Held) {
+        let pid = process.pid;
+        let names = match self.fds(pid) {
+            Ok(names) => names,
+            Err(error) => {
+                held.unread.push(error);
+                return;
+            }
+        };
+        for name in names {
+            let Ok(target) = self.link(&format!("{pid}/fd/{name}")) else { continue };
+            if let Some(inode) = inode_of(&target, b"socket:[") {
+                process.sockets.push(inode);
+            } else if target == b"anon_inode:inotify" || target == b"inotify" {
+                match self.read_new(&format!("{pid}/fdinfo/{name}")) {
+                    Ok(text) => {
+                        process.watches.extend(watches(&text).take(WATCHES - process.watches.len()));
+                    }
+                    // A file can be closed at any time, and a capture may lack it.
+                    Err(error) if error.errno == Errno::ENOENT => {}
+                    Err(error) => held.unread.push(error),
+                }
+            }
+        }
+    }
+
+    fn fds(&self, pid: i32) -> Result<Vec<String>> {
         let path = format!("{pid}/fd");
         let names = match self.host.mode() {
             Mode::Offline => self.host.list(&HostPath::from("/proc").join(&path))?,
             Mode::Live => {
                 let list = || -> nix::Result<Vec<Vec<u8>>> {
-                    let dir = openat(
-                        &self.dir,
-                        path.as_str(),
-                        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-                        Bits::empty(),
-                    )?;
-                    let mut dir = Dir::from_fd(dir)?;
+                    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+                    let mut dir = Dir::from_fd(openat(&self.dir, path.as_str(), flags, Bits::empty())?)?;
                     dir.iter().map(|entry| Ok(entry?.file_name().to_bytes().to_vec())).collect()
                 };
                 list().map_err(|errno| HostError { tried: "list", path: format!("/proc/{path}"), errno })?
             }
         };
-        let sockets = names.iter().filter_map(|name| {
-            let name =
-                std::str::from_utf8(name).ok().filter(|name| name.bytes().all(|b| b.is_ascii_digit()))?;
-            inode_of(&self.link(&format!("{path}/{name}")).ok()?, b"socket:[")
-        });
-        Ok(sockets.collect())
+        let digits = |name: &String| name.bytes().all(|b| b.is_ascii_digit());
+        Ok(names.into_iter().filter_map(|name| String::from_utf8(name).ok()).filter(digits).collect())
+    }
+
+    /// The sockets on which a process listens: from the kernel where it can be asked about this
+    /// network namespace, else as the text of /proc/PID/net/unix.
+    fn listeners(&self, process: &mut Process, held: &mut Held) {
+        let here = || inode_of(&self.link("self/ns/net").ok()?, b"net:[");
+        if self.host.mode() == Mode::Live
+            && process.namespaces.net.is_some_and(|net| Some(net) == here())
+            && let Some(diag) = Diag::open()
+        {
+            process.listeners =
+                Some(process.sockets.iter().filter_map(|&inode| diag.listener(inode)).collect());
+            return;
+        }
+        match self.read_new(&format!("{}/net/unix", process.pid)) {
+            Ok(text) => process.net_unix = text,
+            Err(error) => held.unread.push(error),
+        }
+    }
+
+    /// Whether `process` is still the one that was identified, and still runs the same program.
+    fn same(&self, process: &Process, cmdline: &[u8]) -> bool {
+        self.start(process.pid) == Some(process.start)
+            && self.cmdline(process.pid).is_ok_and(|now| now == cmdline)
     }
 
     /// When a process started, in clock ticks since boot; a capture may lack it.
@@ -195,58 +303,5 @@ impl Proc<'_> {
             Err(error) if self.host.mode() == Mode::Offline && error.errno == Errno::ENOENT => Some(0),
             Err(_) => None,
         }
-    }
-}
-
-/// The start time in the text of /proc/PID/stat.
-fn start_time(text: &[u8]) -> Option<u64> {
-    // procfs takes the shape for granted, and a scene may hold anything.
-    let text = text.trim_ascii();
-    let name_ends = text.iter().rposition(|&b| b == b')')?;
-    let name_starts = text.iter().position(|&b| b == b'(')?;
-    if name_starts == 0 || name_ends < name_starts || text.get(name_ends + 1) != Some(&b' ') {
-        return None;
-    }
-    Stat::from_read(text).ok().map(|stat| stat.starttime)
-}
-
-/// The number in a link such as `socket:[4026]`.
-fn inode_of(target: &[u8], prefix: &[u8]) -> Option<u64> {
-    let digits = target.strip_prefix(prefix)?.strip_suffix(b"]")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-/// The arguments in the text of /proc/PID/cmdline. A process that wrote its own title (k3s)
-/// leaves words and NULs behind; empty arguments at the end are those.
-fn arguments(cmdline: &[u8]) -> Vec<Vec<u8>> {
-    let end = cmdline.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
-    match cmdline.get(..end) {
-        None | Some([]) => Vec::new(),
-        Some(text) => text.split(|&b| b == 0).map(<[u8]>::to_vec).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_cannot_forge_the_start_time_nor_break_its_reader() {
-        let fields = "S 1 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 4711 1 1 18446744073709551615 1 1 1 1 1 0 0 0 0 0 0 0 17 0 0 0 0 0 0";
-        for name in ["kubelet", "a) S 1 1", "(", ") ", "\u{fffd}"] {
-            assert_eq!(start_time(format!("42 ({name}) {fields}").as_bytes()), Some(4711), "{name}");
-        }
-        for text in ["", "42", "(", ")", "42 (a)", "42 (a) ", "(a) S", "42 )a( S"] {
-            assert_eq!(start_time(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn arguments_end_where_the_process_wiped_them() {
-        assert_eq!(arguments(b"kubelet\0--root-dir\0/a b\0"), [&b"kubelet"[..], b"--root-dir", b"/a b"]);
-        assert_eq!(arguments(b"/usr/local/bin/k3s server\0\0\0"), [b"/usr/local/bin/k3s server"]);
-        assert_eq!(arguments(b"a\0\0b\0"), [&b"a"[..], b"", b"b"]);
-        assert!(arguments(b"").is_empty());
-        assert!(arguments(b"\0\0").is_empty());
     }
 }

@@ -2,12 +2,13 @@
 
 use super::walk::{Last, Walked};
 use super::{Host, HostError, Result, failed};
-use crate::model::file::{Attributes, DirFact, File, FileFact, Trust};
+use crate::model::file::{Attributes, DirFact, File, FileFact, FileId, Trust};
+use crate::model::mount::Device;
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::SFlag;
+use nix::sys::stat::{SFlag, major, minor};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
@@ -130,6 +131,21 @@ impl Host {
     /// Whether `path` is a socket.
     pub fn is_socket(&self, path: &HostPath) -> bool {
         self.walk(path, Last::Follow).is_ok_and(|walked| walked.kind() == Some(SFlag::S_IFSOCK))
+    }
+
+    /// What `path` is once symbolic links are followed; `None` if nothing is there.
+    pub fn canonical(&self, path: &HostPath) -> Option<HostPath> {
+        let walked = self.walk(path, Last::Follow).ok()?;
+        walked.found.as_ref().map(|_| walked.canonical())
+    }
+
+    /// Which file or directory `path` names, as stat(2) tells. On some file systems (btrfs) the
+    /// device is not the one of the mount table.
+    pub fn file_id(&self, path: &HostPath) -> Option<FileId> {
+        let stat = self.walk(path, Last::Follow).ok()?.found?;
+        let part = |number: u64| u32::try_from(number).ok();
+        let (major, minor) = (part(major(stat.st_dev))?, part(minor(stat.st_dev))?);
+        Some(FileId { device: Device { major, minor }, inode: stat.st_ino })
     }
 
     /// Whether only root can change what `path` names. Links on the way are followed, and the

@@ -1,5 +1,6 @@
 //! What is at a path: files, directories, and who may write there.
 
+use super::mount::Device;
 use super::path::HostPath;
 
 /// What csihost keeps when it replaces a file.
@@ -11,6 +12,15 @@ pub struct Attributes {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+}
+
+/// Which file or directory something is, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The file system.
+    pub device: Device,
+    /// The inode.
+    pub inode: u64,
 }
 
 /// A file, read whole.

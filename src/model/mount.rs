@@ -11,6 +11,14 @@ pub struct Device {
     pub minor: u32,
 }
 
+impl Device {
+    /// The number as the kernel keeps it for itself and shows it in fdinfo and sock_diag
+    /// (include/linux/kdev_t.h: 12 bits of major number over 20 of minor).
+    pub fn from_kernel(dev: u32) -> Self {
+        Self { major: dev >> 20, minor: dev & 0xf_ffff }
+    }
+}
+
 /// One mount. Paths are bytes with the kernel's octal escapes decoded; `point` is a path of the
 /// mount namespace (and root directory) of the process whose table it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
