@@ -2,7 +2,7 @@
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
-use crate::model::kubelet::Confidence;
+use crate::model::kubelet::{Confidence, RejectionReason};
 
 pub(super) fn check(facts: &Facts) -> Finding {
     const ID: &str = "kubelet-root";
@@ -13,7 +13,9 @@ pub(super) fn check(facts: &Facts) -> Finding {
             .remedy("stop the kubelet that does not belong here, or set kubelet.root-dir in /etc/csihost/csihost.toml");
     }
     let Some(kubelet) = &detection.kubelet else {
-        return match detection.rejected.first() {
+        // What only has the word in its arguments (every CSI registrar) is nothing to warn of.
+        let mut refused = detection.rejected.iter().filter(|r| r.reason != RejectionReason::NotAKubelet);
+        return match refused.next() {
             None => Finding::new(ID, CheckStatus::Skip, "no kubelet runs here yet"),
             Some(rejection) => {
                 Finding::new(ID, CheckStatus::Warn, "what looks like a kubelet here is none of this host's")

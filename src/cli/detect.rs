@@ -17,7 +17,8 @@ struct Json<'a> {
 
 pub(super) fn run(args: &Reading) -> Result<End> {
     let (host, config) = args.common.open()?;
-    let (detection, _) = engine::observe_kubelet(&host, config.settings.root_dir.as_ref())?;
+    let declared = engine::Declared { root_dir: config.settings.root_dir.clone(), ..Default::default() };
+    let detection = engine::observe_kubelet(&host, &declared)?;
     match args.json {
         true => output::json(&Json { schema: 1, detection: &detection })?,
         false => output::print(&text(&detection, stdout_colours())?)?,

@@ -36,6 +36,11 @@ fn claimed_root<'a>(row: &'a [u8], sockets: &[u64]) -> Option<&'a [u8]> {
     if !listens || !sockets.contains(&inode) {
         return None;
     }
+    root_of(path)
+}
+
+/// The root of which `path` names the pod-resources socket, under its temporary name or its last.
+pub(super) fn root_of(path: &[u8]) -> Option<&[u8]> {
     let cut = path.iter().rposition(|&b| b == b'/')?;
     let (directory, name) = (path.get(..cut)?, path.get(cut + 1..)?);
     let named = name == b"kubelet.sock" || (!name.is_empty() && name.iter().all(u8::is_ascii_digit));

@@ -5,9 +5,20 @@
 
 mod arguments;
 mod cgroup;
+mod claims;
 mod decide;
+mod distribution;
 mod listener;
 mod program;
+mod stopped;
+mod volumes;
+mod world;
 
-pub use decide::{Observed, World, detect};
-pub use program::{may_be_kubelet, refuse};
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{Observed, detect};
+pub use program::{Look, look, refuse};
+pub use world::{Ids, World};

@@ -2,6 +2,7 @@
 
 mod apply;
 mod config;
+mod kubelet;
 mod layered;
 mod observe;
 mod receipt;
@@ -13,6 +14,7 @@ mod undo;
 pub use crate::host::Host;
 pub use crate::settings::ConfigError;
 pub use config::{Config, load};
+pub use kubelet::Declared;
 pub use observe::observe_kubelet;
 pub use status::{last_turn, seconds_since, watch_status};
 pub use turn::{Report, Seen, apply, look};

@@ -207,6 +207,11 @@ fn shown_bytes<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<
     bytes.as_deref().map(shown).serialize(serializer)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
 /// All that detection found: `csihost detect --json` without its schema number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Detection {
@@ -216,6 +221,9 @@ pub struct Detection {
     pub evidence: Vec<Evidence>,
     /// What was refused.
     pub rejected: Vec<Rejection>,
+    /// How many more were refused than are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted: usize,
     /// A contradiction, if there is one.
     pub conflict: Option<Conflict>,
     /// What could not be read.

@@ -1,0 +1,206 @@
+//! Engine: reads the processes that may be a kubelet, and asks `detect` whose root is whose.
+
+use crate::detect::{self, Ids, Look, Observed, World};
+use crate::host::Host;
+use crate::host::process::Proc;
+use crate::model::facts::Mode;
+use crate::model::file::{FileId, Trust};
+use crate::model::kubelet::{Declaration, Detection, KubeletRoot, Rejection, RejectionReason, Unread};
+use crate::model::mount::MountTable;
+use crate::model::path::HostPath;
+use crate::model::process::{Namespaces, Process};
+use crate::mounts::{mountinfo, resolve};
+use anyhow::Result;
+use std::collections::BTreeMap;
+
+/// How often a process is read anew that becomes another one, or another program, meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What configuration says of the kubelet, read before its processes are looked at.
+#[derive(Debug, Clone, Default)]
+pub struct Declared {
+    /// What a kubelet would use at its next start, best first.
+    pub declarations: Vec<Declaration>,
+    /// What could not be read of it.
+    pub unread: Vec<Unread>,
+    /// `kubelet.root-dir` of the settings.
+    pub root_dir: Option<KubeletRoot>,
+}
+
+/// What was found, and what it was found with.
+pub(super) struct Found<'a> {
+    pub(super) detection: Detection,
+    pub(super) world: HostWorld<'a>,
+}
+
+/// The kubelet's root.
+pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
+    let mut observed = Observed {
+        declarations: declared.declarations.clone(),
+        unread: declared.unread.clone(),
+        settings: declared.root_dir.clone(),
+        ..Observed::default()
+    };
+    let mut world = HostWorld { host, mounts: MountTable::default(), views: BTreeMap::new() };
+    if let Some(proc) = proc {
+        world.mounts = match table(proc.mountinfo()) {
+            Ok(mounts) => mounts,
+            // A scene without any is what it is; a live host's is needed.
+            Err(error) if host.mode() == Mode::Live => {
+                observed.unread.push(Unread { path: "/proc/1/mountinfo".to_owned(), error });
+                MountTable::default()
+            }
+            Err(_) => MountTable::default(),
+        };
+        let here = proc.host_namespaces();
+        let mut heads = proc.heads();
+        for pid in proc.pids()? {
+            // A process that is gone by now is none of the answer.
+            let Some(head) = heads.read(pid) else { continue };
+            match detect::look(head) {
+                Look::Other => {}
+                Look::Candidate => candidate(proc, pid, &here, &mut observed, &mut world),
+                Look::Mention(detail) => {
+                    let reason = RejectionReason::NotAKubelet;
+                    observed.rejected.push(Rejection { pid: Some(pid), reason, detail });
+                }
+            }
+        }
+    }
+    Ok(Found { detection: detect::detect(observed, &world), world })
+}
+
+/// Reads one process whole, unless it is refused for who it is.
+fn candidate(
+    proc: &Proc<'_>,
+    pid: i32,
+    here: &Namespaces,
+    observed: &mut Observed,
+    world: &mut HostWorld<'_>,
+) {
+    let unread =
+        |error: &dyn std::fmt::Display| Unread { path: format!("/proc/{pid}"), error: error.to_string() };
+    for _ in 0..ATTEMPTS {
+        let Ok(cmdline) = proc.cmdline(pid) else { return };
+        let mut process = match proc.identity(pid, &cmdline) {
+            Ok(Some(process)) => process,
+            Ok(None) => continue,
+            Err(error) => {
+                observed.unread.push(unread(&error));
+                return;
+            }
+        };
+        if let Some(rejection) = detect::refuse(&process, here) {
+            observed.rejected.push(rejection);
+            return;
+        }
+        let Some(held) = proc.holdings(&mut process, &cmdline) else { continue };
+        observed.unread.extend(held.unread.iter().map(|error| unread(error)));
+        if process.namespaces.mnt != here.mnt {
+            match table(proc.mountinfo_of(pid)) {
+                Ok(table) => process.mounts = Some(table),
+                Err(error) => observed.unread.push(Unread { path: format!("/proc/{pid}/mountinfo"), error }),
+            }
+        }
+        world.views.extend(held.view.map(|view| (pid, view)));
+        observed.processes.push(process);
+        return;
+    }
+}
+
+fn table(text: crate::host::Result<Vec<u8>>) -> std::result::Result<MountTable, String> {
+    let text = text.map_err(|error| error.to_string())?;
+    mountinfo::parse(&text).map_err(|error| error.to_string())
+}
+
+/// What detection asks the host. Paths of a process are walked in its own view of the file
+/// system, opened while it was known to be the one that was read.
+pub(super) struct HostWorld<'a> {
+    host: &'a Host,
+    pub(super) mounts: MountTable,
+    views: BTreeMap<i32, Host>,
+}
+
+impl HostWorld<'_> {
+    fn view(&self, process: Option<&Process>) -> &Host {
+        process.and_then(|process| self.views.get(&process.pid)).unwrap_or(self.host)
+    }
+
+    /// Whether paths of `process` are found by walking: always on a live host; of a scene's
+    /// processes only in the mount namespace that was captured.
+    fn can_walk(&self, process: Option<&Process>) -> bool {
+        self.host.mode() == Mode::Live || process.is_none_or(|process| process.mounts.is_none())
+    }
+
+    /// `path` of `process` as the host's, where it has a name there.
+    fn on_host(&self, process: &Process, path: &HostPath) -> Option<HostPath> {
+        let Some(theirs) = &process.mounts else {
+            // A chroot in the host's own mount namespace is a prefix.
+            let root = HostPath::parse(&process.root).unwrap_or_else(|_| HostPath::root());
+            return Some(root.join(path.as_bytes()));
+        };
+        // A table is read with links resolved.
+        let path = self.canonical(Some(process), path);
+        let inside = resolve::place(theirs, path.as_bytes())?;
+        let names = resolve::names_of(&self.mounts, inside.mount.device, &inside.inside);
+        // The same string, if it is one of them: what a person expects to read.
+        let same = names.iter().find(|name| name.as_slice() == path.as_bytes());
+        HostPath::parse(same.or(names.first())?).ok()
+    }
+}
+
+impl World for HostWorld<'_> {
+    fn mounts<'a>(&'a self, process: &'a Process) -> &'a MountTable {
+        process.mounts.as_ref().unwrap_or(&self.mounts)
+    }
+
+    fn canonical(&self, process: Option<&Process>, path: &HostPath) -> HostPath {
+        let walked = self.can_walk(process).then(|| self.view(process).canonical(path)).flatten();
+        walked.unwrap_or_else(|| path.clone())
+    }
+
+    fn host_dir(&self, process: &Process, root: &KubeletRoot) -> Option<HostPath> {
+        self.on_host(process, root.as_path())
+    }
+
+    fn trust(&self, process: Option<&Process>, path: &HostPath) -> Trust {
+        let live = self.host.mode() == Mode::Live;
+        let inside = live.then(|| self.view(process).trust(path));
+        if let Some(untrusted @ Trust::Untrusted { .. }) = inside {
+            return untrusted;
+        }
+        // A scene has the host's files alone; live, a container's path leads to them too.
+        let named = match process {
+            Some(process) if process.mounts.is_some() || !live => self.on_host(process, path),
+            _ => Some(path.clone()),
+        };
+        match (named.map(|path| self.host.trust(&path)), inside) {
+            (Some(untrusted @ Trust::Untrusted { .. }), _) => untrusted,
+            (_, Some(inside)) => inside,
+            (Some(outside), None) => outside,
+            (None, None) => Trust::Missing(format!("{path} has no name on the host")),
+        }
+    }
+
+    fn is_socket(&self, process: &Process, path: &HostPath) -> Option<bool> {
+        (self.host.mode() == Mode::Live).then(|| self.view(Some(process)).is_socket(path))
+    }
+
+    fn ids(&self, process: &Process, path: &HostPath) -> Option<Ids> {
+        if self.host.mode() != Mode::Live {
+            return None;
+        }
+        let view = self.view(Some(process));
+        let id = view.file_id(path)?;
+        let mount = resolve::cover(self.mounts(process), view.canonical(path)?.as_bytes());
+        let by_mount = mount.map(|mount| FileId { device: mount.device, ..id });
+        Some(Ids {
+            ids: [Some(id), by_mount].into_iter().flatten().collect(),
+            sure: mount.is_none_or(|mount| mount.fs_type != b"overlay"),
+        })
+    }
+
+    fn exists(&self, path: &HostPath) -> bool {
+        self.host.exists(path)
+    }
+}
