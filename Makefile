@@ -4,7 +4,8 @@
 #   make deb     the package: target/debian/csihost_*.deb
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
-#   make bench   a turn with nothing to do, against an administrator's shell script
+#   make bench   a turn with nothing to do, against an administrator's shell script; finding the
+#                kubelet among 5,000 processes, against ps
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -68,7 +69,10 @@ demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
 
 bench: nodes
+	@cargo build --quiet --release --locked --example floor
+	@install $(TARGET)/release/examples/floor $(NODES)/
 	@benches/apply $(NODES)
+	@benches/detect $(NODES)
 
 test: lint unit node vm
 lint: tools
@@ -76,7 +80,7 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,lib.sh} .ci/run packaging/deb/scripts/* \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,admin.sh}
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,detect,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes

@@ -18,7 +18,7 @@ struct Json<'a> {
 pub(super) fn run(args: &Reading) -> Result<End> {
     let (host, config) = args.common.open()?;
     let declared = engine::Declared { root_dir: config.settings.root_dir.clone(), ..Default::default() };
-    let detection = engine::observe_kubelet(&host, &declared)?;
+    let detection = engine::detect(&host, &declared)?;
     match args.json {
         true => output::json(&Json { schema: 1, detection: &detection })?,
         false => output::print(&text(&detection, stdout_colours())?)?,

@@ -4,6 +4,7 @@
 //! host's PID and user namespaces, and its root lies where only root can write.
 
 mod arguments;
+mod build_info;
 mod cgroup;
 mod claims;
 mod decide;
@@ -11,6 +12,7 @@ mod distribution;
 mod listener;
 mod program;
 mod stopped;
+pub mod version;
 mod volumes;
 mod world;
 
@@ -19,6 +21,7 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
+pub use build_info::{ReadAt, build_info};
 pub use decide::{Observed, detect};
 pub use program::{Look, look, refuse};
 pub use world::{Ids, World};

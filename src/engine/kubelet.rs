@@ -1,6 +1,6 @@
 //! Engine: reads the processes that may be a kubelet, and asks `detect` whose root is whose.
 
-use crate::detect::{self, Ids, Look, Observed, World};
+use crate::detect::{self, Ids, Look, Observed, World, version};
 use crate::host::Host;
 use crate::host::process::Proc;
 use crate::model::facts::Mode;
@@ -41,7 +41,8 @@ pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &De
         settings: declared.root_dir.clone(),
         ..Observed::default()
     };
-    let mut world = HostWorld { host, mounts: MountTable::default(), views: BTreeMap::new() };
+    let mut world =
+        HostWorld { host, mounts: MountTable::default(), views: BTreeMap::new(), programs: BTreeMap::new() };
     if let Some(proc) = proc {
         world.mounts = match table(proc.mountinfo()) {
             Ok(mounts) => mounts,
@@ -68,6 +69,31 @@ pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &De
         }
     }
     Ok(Found { detection: detect::detect(observed, &world), world })
+}
+
+/// The version of the kubelet that was found, without running anything of a container's; a
+/// program of the host is asked only where nothing else tells.
+pub(super) fn version(host: &Host, proc: &Proc<'_>, found: &Found<'_>) -> Option<String> {
+    let pid = found.detection.kubelet.as_ref()?.pid?;
+    let runs = found.world.programs.get(&pid)?;
+    let program = proc.program(host, pid, runs.start).ok().flatten();
+    let info = program
+        .as_ref()
+        .and_then(|program| detect::build_info(&|offset, length| program.read_at(offset, length)));
+    if let Some(version) = info.as_deref().and_then(version::of_build_info) {
+        return Some(version);
+    }
+    if let Some(version) = version::of_path(&runs.exe) {
+        return Some(version);
+    }
+    if let Some((file, revision)) = version::snap(&runs.exe) {
+        return Some(host.file(&file).bytes().and_then(version::of_snap).unwrap_or(revision));
+    }
+    // A file that was deleted or replaced is not the one that runs, and has another id.
+    let path = HostPath::parse(&runs.exe).ok().filter(|_| runs.on_host)?;
+    let is_kubelet = matches!(path.file_name(), b"kubelet" | b".kubelet-wrapped");
+    let output = is_kubelet.then(|| host.program_version(&path, program?.id)).flatten()?;
+    version::of_output(&output)
 }
 
 /// Reads one process whole, unless it is refused for who it is.
@@ -102,6 +128,12 @@ fn candidate(
                 Err(error) => observed.unread.push(Unread { path: format!("/proc/{pid}/mountinfo"), error }),
             }
         }
+        let runs = Runs {
+            start: process.start,
+            exe: process.exe.clone().unwrap_or_default(),
+            on_host: process.mounts.is_none() && matches!(process.root.as_slice(), b"/" | b""),
+        };
+        world.programs.insert(pid, runs);
         world.views.extend(held.view.map(|view| (pid, view)));
         observed.processes.push(process);
         return;
@@ -119,6 +151,16 @@ pub(super) struct HostWorld<'a> {
     host: &'a Host,
     pub(super) mounts: MountTable,
     views: BTreeMap<i32, Host>,
+    programs: BTreeMap<i32, Runs>,
+}
+
+/// What a process runs.
+struct Runs {
+    start: u64,
+    /// As the kernel shows it.
+    exe: Vec<u8>,
+    /// Its paths are the host's: it is in no container.
+    on_host: bool,
 }
 
 impl HostWorld<'_> {

@@ -15,7 +15,7 @@ pub use crate::host::Host;
 pub use crate::settings::ConfigError;
 pub use config::{Config, load};
 pub use kubelet::Declared;
-pub use observe::observe_kubelet;
+pub use observe::detect;
 pub use status::{last_turn, seconds_since, watch_status};
 pub use turn::{Report, Seen, apply, look};
 pub use undo::{Fate, Undone, undo};

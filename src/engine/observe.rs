@@ -1,7 +1,7 @@
 //! Engine: reads the facts of a turn. It changes nothing.
 
 use super::config::Config;
-use super::kubelet::{Declared, Found, kubelet};
+use super::kubelet::{Declared, Found, kubelet, version};
 use super::receipt;
 use crate::host::Host;
 use crate::model::bytes::shown;
@@ -16,9 +16,20 @@ use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kubelet's root.
-pub fn observe_kubelet(host: &Host, declared: &Declared) -> Result<Detection> {
+pub(super) fn observe_kubelet(host: &Host, declared: &Declared) -> Result<Detection> {
     let proc = host.proc()?;
     Ok(kubelet(host, proc.as_ref(), declared)?.detection)
+}
+
+/// The kubelet's root, and its version: no turn needs to know that, and to learn it may take long.
+pub fn detect(host: &Host, declared: &Declared) -> Result<Detection> {
+    let proc = host.proc()?;
+    let mut found = kubelet(host, proc.as_ref(), declared)?;
+    let version = proc.as_ref().and_then(|proc| version(host, proc, &found));
+    if let Some(kubelet) = &mut found.detection.kubelet {
+        kubelet.version = version;
+    }
+    Ok(found.detection)
 }
 
 /// Reads everything that the plan for this host depends on.

@@ -8,6 +8,7 @@ mod diag;
 mod kernel;
 mod lock;
 mod proc_text;
+mod program;
 mod read;
 mod walk;
 mod watch;

@@ -228,6 +228,12 @@ impl Proc<'_> {
         Ok(Host { root, mode: Mode::Live, owner: self.host.owner })
     }
 
+    /// Opens the program of a process.
+    pub(super) fn open_exe(&self, pid: i32) -> nix::Result<std::fs::File> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        openat(&self.dir, format!("{pid}/exe").as_str(), flags, Bits::empty()).map(std::fs::File::from)
+    }
+
     /// The sockets and watches among the open files of a process.
     fn files(&self, process: &mut Process, held: &mut Held) {
         let pid = process.pid;
@@ -297,7 +303,7 @@ impl Proc<'_> {
     }
 
     /// When a process started, in clock ticks since boot; a capture may lack it.
-    fn start(&self, pid: i32) -> Option<u64> {
+    pub(super) fn start(&self, pid: i32) -> Option<u64> {
         match self.read_new(&format!("{pid}/stat")) {
             Ok(text) => start_time(&text),
             Err(error) if self.host.mode() == Mode::Offline && error.errno == Errno::ENOENT => Some(0),
