@@ -68,6 +68,8 @@ pub fn detect(observed: Observed, world: &dyn World) -> Detection {
     }
     found.evidence.sort_by_key(|evidence| evidence.rank);
     found.rejected.sort_by_key(|rejection| (weight(rejection.reason), rejection.pid));
+    // The listener and the arguments of one process are refused for the same reason.
+    found.rejected.dedup();
     found.unlisted = found.rejected.len().saturating_sub(REJECTIONS);
     found.rejected.truncate(REJECTIONS);
     found
