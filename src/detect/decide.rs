@@ -146,7 +146,7 @@ fn by_running(
         (values, _) => {
             let says = found.evidence.iter().map(|e| {
                 let pid = e.pid.map_or_else(String::new, |pid| format!("process {pid}: "));
-                format!("{pid}{} says {}", source_name(e.source), e.value)
+                format!("{pid}{} says {}", e.source.phrase(), e.value)
             });
             let mut explanation = says.collect::<Vec<_>>().join("; ");
             if let [_] = values {
@@ -226,20 +226,5 @@ fn kubelet(
         pid: Some(process.pid),
         version: None,
         volume_plugin_dir,
-    }
-}
-
-fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::PodResourcesSocket => "its pod-resources socket",
-        Source::ProcessArguments => "its command line",
-        Source::InotifyWatch => "what it watches",
-        Source::VolumeMounts => "its volume mounts",
-        Source::StateFiles => "its state files",
-        Source::SystemdUnit => "its systemd unit",
-        Source::ConfigFile => "its configuration",
-        Source::ArgsFile => "its arguments file",
-        Source::Settings => "kubelet.root-dir",
-        Source::Default => "the default",
     }
 }

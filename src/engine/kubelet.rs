@@ -12,6 +12,7 @@ use crate::model::process::{Namespaces, Process};
 use crate::mounts::{mountinfo, resolve};
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// How often a process is read anew that becomes another one, or another program, meanwhile.
 const ATTEMPTS: usize = 3;
@@ -33,8 +34,22 @@ pub(super) struct Found<'a> {
     pub(super) world: HostWorld<'a>,
 }
 
-/// The kubelet's root.
+/// How long a process may say that it is a kubelet before it counts against another one.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// The kubelet's root. What runs for a moment under a kubelet's name (a monitor that asks for
+/// something, a unit that fails and is restarted) contradicts nothing: two that disagree have to
+/// do so twice.
 pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
+    let found = kubelet_now(host, proc, declared)?;
+    if host.mode() == Mode::Live && found.detection.conflict.is_some() && !found.world.programs.is_empty() {
+        std::thread::sleep(SETTLING);
+        return kubelet_now(host, proc, declared);
+    }
+    Ok(found)
+}
+
+fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
     let mut observed = Observed {
         declarations: declared.declarations.clone(),
         unread: declared.unread.clone(),

@@ -107,6 +107,24 @@ pub enum Source {
     Default,
 }
 
+impl Source {
+    /// What it is, as it is told to a person: "process 812: its command line says /srv".
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::PodResourcesSocket => "its pod-resources socket",
+            Self::ProcessArguments => "its command line",
+            Self::InotifyWatch => "where it watches for plugins",
+            Self::VolumeMounts => "where volumes of pods are mounted",
+            Self::StateFiles => "state files that a kubelet left",
+            Self::SystemdUnit => "the kubelet's systemd unit",
+            Self::ConfigFile => "configuration",
+            Self::ArgsFile => "the kubelet's arguments file",
+            Self::Settings => "kubelet.root-dir in csihost's settings",
+            Self::Default => "the distribution's default",
+        }
+    }
+}
+
 /// One observation of a kubelet root.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Evidence {
