@@ -421,7 +421,7 @@ fn turns_at_once_wait_for_each_other_and_then_find_nothing_to_do() {
     container().run(
         "broken_node; install_program
          for i in 1 2 3 4; do csihost apply >out.$i 2>&1 & pids+=($!); done
-         for pid in \"${pids[@]}\"; do wait $pid; done
+         for pid in \"${pids[@]}\"; do wait $pid || { cat out.*; exit 1; }; done
          ready
          csihost undo; csihost apply; csihost apply 2>idle >&2
          # Of the four one did the work: the others said what an idle turn says.
