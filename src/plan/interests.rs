@@ -1,5 +1,6 @@
 //! Pure: what a decision will want to know, so that nothing else is read.
 
+use super::asked::Interests;
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
 use super::{directories, iscsi};
 use crate::model::facts::Facts;
@@ -11,23 +12,6 @@ use crate::mounts::bridge::{Decision, STANDARD_PATH, decide};
 use crate::mounts::unit_text::KUBELET_UNITS;
 use crate::profile::Profile;
 use crate::settings::Settings;
-
-/// Things to look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Interests {
-    /// Directories, with what they hold.
-    pub dirs: Vec<HostPath>,
-    /// Files, whole.
-    pub files: Vec<HostPath>,
-    /// Programs: whether they are there.
-    pub programs: Vec<HostPath>,
-    /// Units: their states.
-    pub units: Vec<UnitName>,
-    /// Those of them that csihost may enable: whether they are started at boot.
-    pub enablement: Vec<UnitName>,
-    /// Kernel modules.
-    pub modules: Vec<String>,
-}
 
 /// What can be named before anything but the kubelet is known.
 pub fn early(
