@@ -2,12 +2,12 @@
 //! `systemctl --root=DIR` does it.
 
 use super::error::{Attempt, During as _, Fault, ManagerError};
-use super::unit_file::{expand, instance_of, template};
 use super::unit_search::{CONFIG, Found, LINK_DIRS, Linked, Search, file_name, same_file};
 use super::{ServiceManager, StopMode};
 use crate::model::bytes::shown;
 use crate::model::path::HostPath;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
+use crate::model::unit_file::{expand, instance_of, template};
 use std::collections::BTreeSet;
 use std::io;
 

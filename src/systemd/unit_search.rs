@@ -3,8 +3,9 @@
 
 use super::error::Fault;
 use super::offline::{UnitTree, files};
-use super::unit_file::{Install, expand, instance_of, template};
+use super::unit_file::Install;
 use crate::model::path::HostPath;
+use crate::model::unit_file::{expand, instance_of, template};
 use std::io;
 
 /// Where the administrator's units and links are.
