@@ -22,9 +22,12 @@ pub enum Escapes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unbalanced;
 
+/// A word, and what comes after it.
+type Word<'a> = (Vec<u8>, &'a [u8]);
+
 /// The first word of `text`, quotes and escapes taken away, and what comes after it; `None` where
 /// there is no more word. Quotes may open in the middle of a word.
-pub fn first_word(text: &[u8], escapes: Escapes) -> Result<Option<(Vec<u8>, &[u8])>, Unbalanced> {
+pub fn first_word(text: &[u8], escapes: Escapes) -> Result<Option<Word<'_>>, Unbalanced> {
     let mut rest = skip_whitespace(text);
     if rest.is_empty() {
         return Ok(None);
@@ -101,7 +104,7 @@ fn escaped<'a>(
 }
 
 /// The bytes that an escape of C stands for: `text` begins after the backslash. NUL is none.
-fn c_escape(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+fn c_escape(text: &[u8]) -> Option<Word<'_>> {
     let (&byte, after) = text.split_first()?;
     let number = |digits: usize, radix: u32, from: &'static [u8]| {
         let rest = text.get(from.len()..)?;
