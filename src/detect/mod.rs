@@ -7,12 +7,14 @@ mod arguments;
 mod build_info;
 mod cgroup;
 mod claims;
+pub mod config;
 mod decide;
 mod distribution;
 mod listener;
 mod program;
 mod stopped;
 pub mod version;
+mod unit;
 mod volumes;
 mod world;
 
