@@ -2,6 +2,8 @@
 
 mod apply;
 mod config;
+mod declared;
+mod files;
 mod kubelet;
 mod layered;
 mod observe;
