@@ -13,8 +13,8 @@ mod distribution;
 mod listener;
 mod program;
 mod stopped;
-pub mod version;
 mod unit;
+pub mod version;
 mod volumes;
 mod world;
 

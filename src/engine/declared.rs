@@ -1,7 +1,5 @@
 //! Engine: what the configuration of a host says of its kubelet's next start.
 
-#![allow(dead_code)] // Until a turn asks for it.
-
 use super::files::HostFiles;
 use super::tree::Tree;
 use crate::detect::config::{self, Declared};

@@ -23,8 +23,8 @@ pub fn early(
     let mut interests = Interests::default();
     if settings.bridge.enabled {
         let standard = HostPath::from(STANDARD_PATH);
-        let root = detection.host_dir().or(bridge.map(|bridge| &bridge.root));
-        for base in std::iter::once(&standard).chain(root) {
+        let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
+        for base in std::iter::once(&standard).chain(roots) {
             interests.dirs.push(base.clone());
             for name in directories(settings) {
                 // Those on the way too: what is missing is made as the kubelet makes it.
