@@ -57,10 +57,10 @@ deb: tools-deb
 
 # What every node is given as /share.
 nodes: deb tools-nodes
-	@cargo build --quiet --locked --example kubelet
+	@cargo build --quiet --locked --example kubelet --example bus
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
-	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/kubelet $(NODES)/
+	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
 	@install -m 644 tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null

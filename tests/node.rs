@@ -144,6 +144,7 @@ fn the_journal_of_the_boot_unit_tells_the_story_in_under_fifteen_lines() {
              grep -q pods journal
              journalctl -q -u csihost-boot -o export >fields
              grep -q '^CSIHOST_STEP=' fields
+             grep -qx 'MESSAGE_ID=[0-9a-f]\\{32\\}' fields
              grep -q '^CSIHOST_TARGET=' fields
              if grep '^F_' fields; then exit 1; fi",
         );
@@ -157,6 +158,11 @@ fn systemd_finds_no_fault_in_the_units() {
          systemd-analyze verify --man=no /etc/systemd/system/*.mount 2>&1 | tee -a faults
          [ ! -s faults ]",
     );
+}
+
+#[test]
+fn systemd_does_on_a_real_host_what_its_room_says_of_it() {
+    container().option(&["--timeout", "300"]).run("/share/bus");
 }
 
 // ---- undo
@@ -421,7 +427,7 @@ fn turns_at_once_wait_for_each_other_and_then_find_nothing_to_do() {
     container().run(
         "broken_node; install_program
          for i in 1 2 3 4; do csihost apply >out.$i 2>&1 & pids+=($!); done
-         for pid in \"${pids[@]}\"; do wait $pid; done
+         for pid in \"${pids[@]}\"; do wait $pid || { cat out.*; exit 1; }; done
          ready
          csihost undo; csihost apply; csihost apply 2>idle >&2
          # Of the four one did the work: the others said what an idle turn says.

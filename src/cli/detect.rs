@@ -16,10 +16,9 @@ struct Json<'a> {
     detection: &'a Detection,
 }
 
-pub(super) fn run(args: &Reading) -> Result<End> {
+pub(super) async fn run(args: &Reading) -> Result<End> {
     let (host, config) = args.common.open()?;
-    let declared = engine::Declared { root_dir: config.settings.root_dir.clone(), ..Default::default() };
-    let detection = engine::detect(&host, &declared)?;
+    let detection = engine::detect(&host, &config).await?;
     match args.json {
         true => output::json(&Json { schema: 1, detection: &detection })?,
         false => output::print(&text(&detection, stdout_colours())?)?,

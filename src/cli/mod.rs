@@ -113,7 +113,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Apply(args) => apply::run(&args).await,
         Verb::Plan(args) => plan::run(&args).await,
         Verb::Check(args) => check::run(&args).await,
-        Verb::Detect(args) => detect::run(&args),
+        Verb::Detect(args) => detect::run(&args).await,
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
     }

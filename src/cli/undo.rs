@@ -2,6 +2,7 @@
 
 use super::{Common, End, output};
 use crate::engine::{self, Fate};
+use crate::model::facts::Mode;
 use anyhow::Result;
 
 pub(super) async fn run(args: &Common) -> Result<End> {
@@ -24,5 +25,9 @@ pub(super) async fn run(args: &Common) -> Result<End> {
         sum.push_str(&format!(", {left} left as they are"));
     }
     output::print(&format!("{sum}.\n"))?;
+    if host.mode() == Mode::Live {
+        let hint = "The next boot makes a new turn, unless you remove csihost or run: systemctl disable csihost-boot\n";
+        output::print(hint)?;
+    }
     Ok(if left > 0 { End::Failed } else { End::Done })
 }

@@ -1,7 +1,7 @@
 //! Engine: loads the settings and the profile of a host.
 
 use super::layered::{self, Source};
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::model::path::HostPath;
 use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile};
 use crate::settings::{self, ConfigError, Settings};
@@ -37,13 +37,12 @@ fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {
     match file {
         // Named by a person, relative to where they are: not a path of the host at --root.
         Some(path) => {
-            let name = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|error| ConfigError {
-                file: name.clone(),
+            let bytes = host::read_argument(path).map_err(|error| ConfigError {
+                file: path.display().to_string(),
                 line: None,
                 message: error.to_string(),
             })?;
-            sources.push(Source { path: name, bytes });
+            sources.push(Source { path: path.display().to_string(), bytes });
         }
         None => {
             let below = |name: &str| settings::PLACES.map(|place| HostPath::from(place).join(name));

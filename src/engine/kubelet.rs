@@ -19,7 +19,7 @@ const ATTEMPTS: usize = 3;
 
 /// What configuration says of the kubelet, read before its processes are looked at.
 #[derive(Debug, Clone, Default)]
-pub struct Declared {
+pub(super) struct Declared {
     /// What a kubelet would use at its next start, best first.
     pub declarations: Vec<Declaration>,
     /// What could not be read of it.

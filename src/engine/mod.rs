@@ -2,6 +2,8 @@
 
 mod apply;
 mod config;
+mod declared;
+mod files;
 mod kubelet;
 mod layered;
 mod observe;
@@ -14,8 +16,6 @@ mod undo;
 pub use crate::host::Host;
 pub use crate::settings::ConfigError;
 pub use config::{Config, load};
-pub use kubelet::Declared;
-pub use observe::detect;
 pub use status::{last_turn, seconds_since, watch_status};
-pub use turn::{Report, Seen, apply, look};
+pub use turn::{Report, Seen, apply, detect, look};
 pub use undo::{Fate, Undone, undo};

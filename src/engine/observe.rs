@@ -1,6 +1,7 @@
 //! Engine: reads the facts of a turn. It changes nothing.
 
 use super::config::Config;
+use super::declared;
 use super::kubelet::{Declared, Found, kubelet, version};
 use super::receipt;
 use crate::host::Host;
@@ -9,8 +10,8 @@ use crate::model::facts::{Facts, Init, Mode};
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
-use crate::plan::UNITS;
-use crate::plan::interests::{self, Interests};
+use crate::plan::interests;
+use crate::plan::{Interests, UNITS};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ pub(super) fn observe_kubelet(host: &Host, declared: &Declared) -> Result<Detect
 }
 
 /// The kubelet's root, and its version: no turn needs to know that, and to learn it may take long.
-pub fn detect(host: &Host, declared: &Declared) -> Result<Detection> {
+pub(super) fn observe_with_version(host: &Host, declared: &Declared) -> Result<Detection> {
     let proc = host.proc()?;
     let mut found = kubelet(host, proc.as_ref(), declared)?;
     let version = proc.as_ref().and_then(|proc| version(host, proc, &found));
@@ -32,16 +33,33 @@ pub fn detect(host: &Host, declared: &Declared) -> Result<Detection> {
     Ok(found.detection)
 }
 
+/// Adds what configuration says to `declared`.
+pub(super) async fn with_configuration<M: ServiceManager>(
+    host: &Host,
+    manager: Option<&mut M>,
+    declared: Declared,
+) -> Declared {
+    let found = declared::declared(host, manager).await;
+    Declared { declarations: found.declarations, unread: found.unread, ..declared }
+}
+
 /// Reads everything that the plan for this host depends on.
 pub(super) async fn observe<M: ServiceManager>(
     host: &Host,
     config: &Config,
-    manager: std::result::Result<&mut M, Init>,
+    mut manager: std::result::Result<&mut M, Init>,
 ) -> Result<Facts> {
     let (settings, profile) = (&config.settings, &config.profile.profile);
     let proc = host.proc()?;
     let declared = Declared { root_dir: settings.root_dir.clone(), ..Declared::default() };
-    let Found { detection, world } = kubelet(host, proc.as_ref(), &declared)?;
+    let mut found = kubelet(host, proc.as_ref(), &declared)?;
+    // Configuration decides only where no kubelet runs; beside a running one it is for detect.
+    if found.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
+        let manager = manager.as_mut().ok().map(|manager| &mut **manager);
+        let declared = with_configuration(host, manager, declared).await;
+        found = kubelet(host, proc.as_ref(), &declared)?;
+    }
+    let Found { detection, world } = found;
     let receipt = receipt::load(host)?;
     let mut facts = Facts {
         mode: host.mode(),

@@ -2,7 +2,8 @@
 
 use super::apply::Writer;
 use super::config::Config;
-use super::observe::{observe, other_init};
+use super::kubelet::Declared;
+use super::observe::{observe, observe_with_version, other_init, with_configuration};
 use super::receipt::Store;
 use super::status;
 use super::tree::Tree;
@@ -10,6 +11,7 @@ use crate::checks;
 use crate::host::Host;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
+use crate::model::kubelet::Detection;
 use crate::model::plan::{Plan, Refusal};
 use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
 use crate::plan;
@@ -54,6 +56,17 @@ async fn manager<'a>(host: &'a Host, config: &Config) -> Manager<'a> {
             Err(error) => Manager::None(Init::Unreachable(error.to_string())),
         },
     }
+}
+
+/// The kubelet's root, with what configuration says of its next start.
+pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
+    let given = Declared { root_dir: config.settings.root_dir.clone(), ..Declared::default() };
+    let declared = match &mut manager(host, config).await {
+        Manager::Systemd(manager) => with_configuration(host, Some(manager.as_mut()), given).await,
+        Manager::Offline(manager) => with_configuration(host, Some(manager), given).await,
+        Manager::None(_) => with_configuration::<Systemd>(host, None, given).await,
+    };
+    observe_with_version(host, &declared)
 }
 
 /// Observes and decides.

@@ -20,6 +20,7 @@ mod tests;
 pub mod process;
 
 pub use lock::{Lock, Waiting};
+pub use read::read_argument;
 pub use watch::Watch;
 
 use crate::model::facts::Mode;

@@ -174,6 +174,13 @@ impl Host {
     }
 }
 
+/// Reads a file that a person named on the command line, relative to where they are.
+pub fn read_argument(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(LARGEST_FILE).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn untrusted(path: HostPath, stat: &nix::sys::stat::FileStat) -> Trust {
     Trust::Untrusted { path, mode: stat.st_mode & 0o7777, uid: stat.st_uid }
 }

@@ -147,3 +147,18 @@ fn a_second_lock_waits_for_the_first() {
     drop(first);
     waiting.wait().unwrap();
 }
+
+#[test]
+fn a_replaced_file_keeps_its_selinux_label() {
+    use xattr::FileExt;
+    let Tree { dir, host } = tree();
+    let conf = std::fs::File::open(dir.path().join("etc/iscsi/iscsid.conf")).unwrap();
+    let label = b"system_u:object_r:iscsi_etc_t:s0\0";
+    if conf.set_xattr("security.selinux", label).is_err() {
+        eprintln!("skipped: labels cannot be set here (not root, or a file system without them)");
+        return;
+    }
+    host.write(&path("/etc/iscsi/iscsid.conf"), b"b\n", NEW).unwrap();
+    let now = std::fs::File::open(dir.path().join("etc/iscsi/iscsid.conf")).unwrap();
+    assert_eq!(now.get_xattr("security.selinux").unwrap().as_deref(), Some(&label[..]));
+}

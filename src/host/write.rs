@@ -119,8 +119,11 @@ impl Host {
             }
             let dir = walked.parent(self);
             let name = walked.name.as_slice();
-            mkdirat(dir, name, Mode::from_bits_truncate(mode))
-                .map_err(failed("make the directory", &prefix))?;
+            match mkdirat(dir, name, Mode::from_bits_truncate(mode)) {
+                // Another csihost was faster: the lock itself lies in such a directory.
+                Err(Errno::EEXIST) => continue,
+                made => made.map_err(failed("make the directory", &prefix))?,
+            }
             // mkdir's mode is cut by the umask.
             let fd =
                 walked.open(self, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed("open", &prefix))?;

@@ -13,5 +13,8 @@ pub mod path;
 pub mod plan;
 pub mod process;
 pub mod receipt;
+pub mod service;
 pub mod status;
 pub mod unit;
+pub mod unit_file;
+pub mod words;

@@ -9,6 +9,7 @@ use super::unit_name::mount_unit;
 use crate::model::bytes::shown;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
+use crate::model::kubelet::{Confidence, KubeletRoot};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
@@ -95,6 +96,12 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         }]);
     }
     let root = match (&detection.kubelet, &facts.bridge) {
+        // Left-over state files are no reason to mount anything; an earlier bridge stays.
+        (Some(kubelet), earlier) if kubelet.confidence == Confidence::Assumed => match earlier {
+            Some(earlier) => earlier.root.clone(),
+            None if kubelet.root_dir == KubeletRoot::standard() => kubelet.root_dir.as_path().clone(),
+            None => return Decision::NoKubelet,
+        },
         (Some(kubelet), _) => match &kubelet.host_dir {
             Some(root) => root.clone(),
             None => {

@@ -1,5 +1,6 @@
 //! Pure: what a decision will want to know, so that nothing else is read.
 
+use super::asked::Interests;
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
 use super::{directories, iscsi};
 use crate::model::facts::Facts;
@@ -12,23 +13,6 @@ use crate::mounts::unit_text::KUBELET_UNITS;
 use crate::profile::Profile;
 use crate::settings::Settings;
 
-/// Things to look at.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Interests {
-    /// Directories, with what they hold.
-    pub dirs: Vec<HostPath>,
-    /// Files, whole.
-    pub files: Vec<HostPath>,
-    /// Programs: whether they are there.
-    pub programs: Vec<HostPath>,
-    /// Units: their states.
-    pub units: Vec<UnitName>,
-    /// Those of them that csihost may enable: whether they are started at boot.
-    pub enablement: Vec<UnitName>,
-    /// Kernel modules.
-    pub modules: Vec<String>,
-}
-
 /// What can be named before anything but the kubelet is known.
 pub fn early(
     detection: &Detection,
@@ -39,8 +23,8 @@ pub fn early(
     let mut interests = Interests::default();
     if settings.bridge.enabled {
         let standard = HostPath::from(STANDARD_PATH);
-        let root = detection.host_dir().or(bridge.map(|bridge| &bridge.root));
-        for base in std::iter::once(&standard).chain(root) {
+        let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
+        for base in std::iter::once(&standard).chain(roots) {
             interests.dirs.push(base.clone());
             for name in directories(settings) {
                 // Those on the way too: what is missing is made as the kubelet makes it.

@@ -1,7 +1,7 @@
 //! Pure: the steps that make iSCSI ready.
 
+use super::asked::Interests;
 use super::files::{Kind, place};
-use super::interests::Interests;
 use crate::iscsi::on_host::{Daemon, daemon};
 use crate::model::facts::{Facts, Init, Module};
 use crate::model::path::HostPath;

@@ -1,5 +1,6 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
+mod asked;
 mod bridge;
 mod files;
 pub mod interests;
@@ -10,6 +11,8 @@ use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Plan, Refusal};
 use crate::profile::Profile;
 use crate::settings::Settings;
+
+pub use asked::Interests;
 
 /// Where an administrator's units are, and csihost's among them.
 pub const UNITS: &str = "/etc/systemd/system";

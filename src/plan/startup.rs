@@ -1,6 +1,6 @@
 //! Pure: the step that repairs iscsid.conf's startup line.
 
-use super::interests::Interests;
+use super::asked::Interests;
 use crate::iscsi::conf::Conf;
 use crate::iscsi::on_host::{SYSTEMCTL, advice};
 use crate::iscsi::startup::{StartupAdvice, programs_and_units};

@@ -1,6 +1,7 @@
 //! A service manager in memory, for tests of those who ask one.
 
 use super::{Attempt, Fault, ManagerError, ServiceManager, StopMode};
+use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
 use std::collections::BTreeMap;
 
@@ -11,6 +12,8 @@ pub(crate) struct Fake {
     pub(crate) units: BTreeMap<UnitName, UnitState>,
     /// What was asked that changes something, in order: "enable iscsid.socket", "reload".
     pub(crate) calls: Vec<String>,
+    /// What the units that are services run.
+    pub(crate) services: Vec<Service>,
     /// What fails, by the same words.
     pub(crate) failing: BTreeMap<String, Fault>,
 }
@@ -60,6 +63,10 @@ impl ServiceManager for Fake {
     async fn units(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
         let state = |name: &UnitName| self.units.get(name).copied().unwrap_or(UnitState::ABSENT);
         Ok(names.iter().map(|name| (name.clone(), state(name))).collect())
+    }
+
+    async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError> {
+        Ok(self.services.iter().find(|service| service.unit == *unit).cloned())
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

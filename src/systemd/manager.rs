@@ -3,6 +3,7 @@
 use super::bus::{Bus, CALL_DEADLINE, read};
 use super::error::{Attempt, During as _, Fault, ManagerError};
 use super::{ServiceManager, StopMode};
+use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
 use futures_util::future::join_all;
 use std::time::Duration;
@@ -213,6 +214,10 @@ impl ServiceManager for Systemd {
         self.states(names, false).await.during(|| Attempt::Ask)
     }
 
+    async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError> {
+        self.command_of(unit).await.during(|| Attempt::Ask)
+    }
+
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
         self.enable_file(unit).await.during(|| Attempt::Enable(unit.clone()))
     }
@@ -252,7 +257,7 @@ fn absent(fault: Fault) -> Fault {
 }
 
 /// `LoadState` of org.freedesktop.systemd1(5).
-fn load_state(word: &str) -> LoadState {
+pub(super) fn load_state(word: &str) -> LoadState {
     match word {
         "loaded" => LoadState::Loaded,
         "not-found" => LoadState::NotFound,

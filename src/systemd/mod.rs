@@ -4,6 +4,7 @@
 //! the system bus (the only place that knows D-Bus); [`Offline`] stands in for one where only the
 //! files of a host are there. Nothing here knows plans or turns.
 
+use crate::model::service::Service;
 use crate::model::unit::{UnitName, Units};
 
 mod bus;
@@ -16,6 +17,7 @@ mod manager;
 mod offline;
 #[cfg(test)]
 mod offline_tests;
+mod service;
 #[cfg(test)]
 mod stub;
 #[cfg(test)]
@@ -50,6 +52,10 @@ pub trait ServiceManager {
     async fn activity(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
         self.units(names).await
     }
+
+    /// What `unit` will run, variables not yet in place; `None` where it is not there, masked, or no
+    /// service.
+    async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError>;
 
     /// Has `unit` started at boot, with the units that its `Also=` names.
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;

@@ -2,12 +2,13 @@
 //! `systemctl --root=DIR` does it.
 
 use super::error::{Attempt, During as _, Fault, ManagerError};
-use super::unit_file::{expand, instance_of, template};
 use super::unit_search::{CONFIG, Found, LINK_DIRS, Linked, Search, file_name, same_file};
 use super::{ServiceManager, StopMode};
 use crate::model::bytes::shown;
 use crate::model::path::HostPath;
+use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
+use crate::model::unit_file::{expand, instance_of, template};
 use std::collections::BTreeSet;
 use std::io;
 
@@ -222,6 +223,10 @@ impl<T: UnitTree> ServiceManager for Offline<T> {
     async fn units(&mut self, names: &[UnitName]) -> Result<Units, ManagerError> {
         let state = |name: &UnitName| Ok((name.clone(), self.state(name.as_str())?));
         names.iter().map(state).collect::<Result<Units, Fault>>().during(|| Attempt::Ask)
+    }
+
+    async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError> {
+        self.search().service(unit).during(|| Attempt::Ask)
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

@@ -1,4 +1,6 @@
-//! The [Install] section of unit files, and the kinds of unit names: systemd.unit(5).
+//! The [Install] section of unit files: systemd.unit(5).
+
+use crate::model::unit_file::assignments;
 
 /// What a unit file says about being enabled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,16 +28,10 @@ impl Install {
     /// Adds what the [Install] section of one more file says; an empty value takes back what was
     /// said before.
     pub(super) fn add(&mut self, file: &[u8]) {
-        let text = String::from_utf8_lossy(file);
-        let mut inside = false;
-        for line in logical_lines(&text) {
-            if line.starts_with('[') {
-                inside = line == "[Install]";
-                continue;
-            }
-            let Some((key, value)) = line.split_once('=').filter(|_| inside) else { continue };
-            let value = value.trim();
-            let list = match key.trim() {
+        let (settings, _) = assignments(file);
+        for setting in settings.iter().filter(|setting| setting.section == "Install") {
+            let value = setting.value.as_str();
+            let list = match setting.key.as_str() {
                 "Alias" => &mut self.alias,
                 "WantedBy" => &mut self.wanted_by,
                 "RequiredBy" => &mut self.required_by,
@@ -55,71 +51,6 @@ impl Install {
     }
 }
 
-/// Lines without comments, blanks and continuations: a backslash at the end joins the next line,
-/// and comments between are left out (systemd.syntax(7)).
-fn logical_lines(text: &str) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut open: Option<String> = None;
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.starts_with(['#', ';']) || (trimmed.is_empty() && open.is_none()) {
-            continue;
-        }
-        let mut joined = open.take().unwrap_or_default();
-        match trimmed.strip_suffix('\\') {
-            Some(part) => {
-                joined.push_str(part);
-                joined.push(' ');
-                open = Some(joined);
-            }
-            None => {
-                joined.push_str(trimmed);
-                lines.push(joined);
-            }
-        }
-    }
-    lines.extend(open);
-    lines
-}
-
-/// `foo@.service` and `bar` of `foo@bar.service`; no instance for a template itself; `None` for a
-/// plain name.
-pub(super) fn template(name: &str) -> Option<(String, Option<&str>)> {
-    let (stem, suffix) = name.rsplit_once('.')?;
-    let (prefix, instance) = stem.split_once('@')?;
-    Some((format!("{prefix}@.{suffix}"), Some(instance).filter(|instance| !instance.is_empty())))
-}
-
-/// The instance of a template's name.
-pub(super) fn instance_of(name: &str, instance: &str) -> String {
-    name.replacen("@.", &format!("@{instance}."), 1)
-}
-
-/// Replaces the specifiers that [Install] may use and that depend on nothing but the unit's name;
-/// `None` for one that depends on the host.
-pub(super) fn expand(text: &str, name: &str) -> Option<String> {
-    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
-    let mut out = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            out.push(letter);
-            continue;
-        }
-        out.push_str(match letters.next()? {
-            'n' => name,
-            'N' => stem,
-            'p' => prefix,
-            'i' => instance,
-            'j' => prefix.rsplit('-').next().unwrap_or(prefix),
-            '%' => "%",
-            _ => return None,
-        });
-    }
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,20 +68,5 @@ mod tests {
         assert_eq!(install.default_instance.as_deref(), Some("g"));
         install.add(b"[Install]\nWantedBy=\nWantedBy=i.target\nAlias=\n");
         assert_eq!((install.wanted_by, install.alias), (vec!["i.target".to_owned()], vec![]));
-    }
-
-    #[test]
-    fn names_come_apart_into_template_and_instance() {
-        assert_eq!(template("a@b.service"), Some(("a@.service".to_owned(), Some("b"))));
-        assert_eq!(template("a@.service"), Some(("a@.service".to_owned(), None)));
-        assert_eq!(template("a.service"), None);
-        assert_eq!(instance_of("a@.service", "b"), "a@b.service");
-    }
-
-    #[test]
-    fn specifiers_of_the_name_are_replaced_and_others_refused() {
-        assert_eq!(expand("%p-%i-%n-%N-%j-%%", "a-b@c.service").unwrap(), "a-b-c-a-b@c.service-a-b@c-b-%");
-        assert_eq!(expand("%H.target", "a.service"), None);
-        assert_eq!(expand("a%", "a.service"), None);
     }
 }

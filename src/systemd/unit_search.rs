@@ -3,8 +3,11 @@
 
 use super::error::Fault;
 use super::offline::{UnitTree, files};
-use super::unit_file::{Install, expand, instance_of, template};
+use super::unit_file::Install;
 use crate::model::path::HostPath;
+use crate::model::service::Service;
+use crate::model::unit::UnitName;
+use crate::model::unit_file::{expand, instance_of, template};
 use std::io;
 
 /// Where the administrator's units and links are.
@@ -121,6 +124,19 @@ impl<'a, T: UnitTree> Search<'a, T> {
         }
     }
 
+    /// What a service's files say, drop-ins included.
+    pub(super) fn service(&self, unit: &UnitName) -> Result<Option<Service>, Fault> {
+        let Found::Unit(found) = self.find(unit.as_str())? else { return Ok(None) };
+        let Ok(name) = UnitName::parse(&found.name) else { return Ok(None) };
+        let mut texts = Vec::new();
+        for path in [found.path].into_iter().chain(self.drop_ins(&found.name)?) {
+            let text = self.tree.read(&path).map_err(|error| files(&path, &error))?;
+            texts.push((path, text));
+        }
+        let texts = texts.iter().map(|(path, text)| (path.clone(), text.as_slice()));
+        Ok(Some(Service::read(name, texts)))
+    }
+
     fn load(&self, name: String, path: HostPath, alias: Option<HostPath>) -> Result<Found, Fault> {
         let bytes = self.tree.read(&path).map_err(|error| files(&path, &error))?;
         if bytes.is_empty() {
@@ -134,18 +150,20 @@ impl<'a, T: UnitTree> Search<'a, T> {
         Ok(Found::Unit(Box::new(UnitFile { name, path, install, alias })))
     }
 
-    /// The drop-ins of a unit, and of its template: by file name, the first directory wins.
+    /// The drop-ins of a unit, of its template, of the beginnings of its name that end in a dash and
+    /// of its type: by file name, the first directory wins (systemd.unit(5), and
+    /// `unit_file_find_dropin_paths`, src/shared/dropin.c).
     fn drop_ins(&self, name: &str) -> Result<Vec<HostPath>, Fault> {
         let mut found = std::collections::BTreeMap::new();
-        let template = template(name).map(|(template, _)| template);
-        for unit in [name].into_iter().chain(template.as_deref().filter(|template| *template != name)) {
-            for directory in SEARCH {
-                let directory = HostPath::from(directory).join(format!("{unit}.d"));
-                for file in self.list(&directory)? {
-                    if file.ends_with(b".conf") {
-                        let path = directory.join(&file);
-                        found.entry(file).or_insert(path);
-                    }
+        let (own, of_type) = drop_in_names(name);
+        let own = SEARCH.iter().flat_map(|search| own.iter().map(move |name| (*search, name.as_str())));
+        let of_type = SEARCH.iter().map(|search| (*search, of_type.as_str()));
+        for (search, name) in own.chain(of_type) {
+            let directory = HostPath::from(search).join(format!("{name}.d"));
+            for file in self.list(&directory)? {
+                if file.ends_with(b".conf") {
+                    let path = directory.join(&file);
+                    found.entry(file).or_insert(path);
                 }
             }
         }
@@ -214,6 +232,18 @@ impl<'a, T: UnitTree> Search<'a, T> {
         }
         Ok(linked)
     }
+}
+
+/// Whose drop-ins a unit has, from the nearest to the farthest: `a-b@c.service`, `a-b@.service`,
+/// `a-.service`; and its type, `service`.
+fn drop_in_names(name: &str) -> (Vec<String>, String) {
+    let template = template(name).map(|(template, _)| template).filter(|template| template != name);
+    let mut names = vec![name.to_owned()];
+    names.extend(template);
+    let (stem, suffix) = name.rsplit_once('.').unwrap_or((name, ""));
+    let dashes = stem.match_indices('-').rev().map(|(at, _)| at + 1).filter(|end| *end < stem.len());
+    names.extend(dashes.filter_map(|end| stem.get(..end)).map(|start| format!("{start}.{suffix}")));
+    (names, suffix.to_owned())
 }
 
 /// How links bear on a unit.

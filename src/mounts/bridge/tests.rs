@@ -153,3 +153,13 @@ fn without_a_kubelet_an_earlier_bridge_is_kept_and_none_is_begun() {
     facts.bridge = Some(crate::model::receipt::BridgeRecord { root: path(ROOT) });
     assert!(matches!(decided(&facts), Decision::Build(_)));
 }
+
+#[test]
+fn an_assumed_root_builds_no_bridge_and_moves_none() {
+    let mut facts = facts(ROOT, SHARED, &[]);
+    facts.detection.kubelet.as_mut().unwrap().confidence = Confidence::Assumed;
+    assert_eq!(decided(&facts), Decision::NoKubelet);
+    facts.bridge = Some(crate::model::receipt::BridgeRecord { root: path("/srv/kubelet") });
+    let Decision::Build(bridge) = decided(&facts) else { panic!() };
+    assert_eq!(bridge.root, path("/srv/kubelet"));
+}
