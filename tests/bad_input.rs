@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // A test may panic: that is how it fails.
 
-use csihost::engine::{Declared, Host, detect};
+use csihost::engine::{Host, detect, load};
 use proptest::prelude::*;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -40,7 +40,10 @@ fn scene(root: &Path) {
 
 fn root_of(dir: &Path) -> Option<String> {
     let host = Host::open(Some(dir)).unwrap();
-    detect(&host, &Declared::default()).unwrap().kubelet.map(|kubelet| kubelet.root_dir.to_string())
+    let config = load(&host, None).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let found = runtime.block_on(detect(&host, &config)).unwrap();
+    found.kubelet.map(|kubelet| kubelet.root_dir.to_string())
 }
 
 #[test]

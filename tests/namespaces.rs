@@ -251,6 +251,32 @@ fn processes_that_come_and_go_and_change_do_not_change_the_answer() {
 }
 
 #[test]
+fn only_a_program_of_the_host_that_root_alone_can_change_is_asked_for_its_version() {
+    if !root() {
+        return;
+    }
+    let answers = answers(
+        r#"
+        mkdir /srv/bin; cp "$KUBELET" /srv/bin/kubelet; KUBELET=/srv/bin/kubelet
+        kubelet /srv/kubelet; detect
+        chmod o+w /srv/bin/kubelet; detect; chmod o-w /srv/bin/kubelet
+        # Replaced while it runs: the new file is another version.
+        cp /srv/bin/kubelet /srv/bin/new; mv /srv/bin/new /srv/bin/kubelet; detect
+        kill $pid; wait $pid || :
+        kubelet /srv/again; detect
+        # A container's.
+        kill $pid; wait $pid || :
+        unshare --mount /srv/bin/kubelet --root-dir=/srv/other &
+        await test -S /srv/other/pod-resources/kubelet.sock
+        detect
+        "#,
+    );
+    let versions: Vec<&Value> = answers.iter().map(|answer| &answer["kubelet"]["version"]).collect();
+    let told = &Value::from("v0.0.0-stand-in");
+    assert_eq!(versions, [told, &Value::Null, &Value::Null, told, &Value::Null]);
+}
+
+#[test]
 fn two_kubelets_with_different_roots_are_a_conflict() {
     if !root() {
         return;

@@ -54,10 +54,12 @@ fn by_program(process: &Process, root: &KubeletRoot) -> Option<Distribution> {
             return Some(Distribution::Rke2);
         }
         // k0s unpacks its programs into <data-dir>/bin, and names <data-dir>/kubelet the root, or
-        // since 1.31.8 another one by --kubelet-root-dir.
+        // since 1.31.8 another one by --kubelet-root-dir. With another data directory its name is
+        // still in the arguments (unix:///run/k0s/containerd.sock).
         let data_dir = path.strip_suffix(b"/bin/kubelet")?;
-        let its_root = !data_dir.is_empty() && root.as_bytes().strip_prefix(data_dir) == Some(b"/kubelet");
-        (its_root || data_dir.ends_with(b"/k0s")).then_some(Distribution::K0s)
+        let its_root = root.as_bytes().strip_prefix(data_dir) == Some(b"/kubelet");
+        let named = process.args.iter().any(|arg| arg.windows(5).any(|part| part == b"/k0s/"));
+        (data_dir.ends_with(b"/k0s") || (its_root && named)).then_some(Distribution::K0s)
     })
 }
 
@@ -140,8 +142,14 @@ mod tests {
             (rke2, &["kubelet"], DEFAULT, "/system.slice/rke2-agent.service", Distribution::Rke2),
             (&format!("{rke2} (deleted)"), &["kubelet"], DEFAULT, "/", Distribution::Rke2),
             ("/var/lib/k0s/bin/kubelet", &["x"], "/srv/other", "/", Distribution::K0s),
-            ("/mnt/k/bin/kubelet", &["x"], "/mnt/k/kubelet", "/", Distribution::K0s),
-            ("/mnt/k/bin/kubelet", &["x"], "/mnt/other", "/", Distribution::Kubelet),
+            (
+                "/mnt/k/bin/kubelet",
+                &["x", "--e=unix:///run/k0s/c.sock"],
+                "/mnt/k/kubelet",
+                "/",
+                Distribution::K0s,
+            ),
+            ("/mnt/k/bin/kubelet", &["x"], "/mnt/k/kubelet", "/", Distribution::Kubelet),
             ("/x/kubelet", &["x"], "/srv", "/system.slice/k0sworker.service/x", Distribution::K0s),
             ("/snap/k8s/1/bin/kubelet", &["x"], DEFAULT, "/", Distribution::K8sSnap),
             ("/snap/microk8s/1/kubelet", &["x"], "/v", "/", Distribution::Microk8s),

@@ -87,6 +87,8 @@ pub(super) fn answer(declarations: &[Declaration], world: &dyn World, found: &mu
                 found.kubelet = Some(declared(declaration));
             }
         }
+        // Configuration that could not be read may name another root.
+        ([], [_]) if !found.unread.is_empty() => {}
         ([], [root]) => {
             found.kubelet = Some(Kubelet {
                 confidence: Confidence::Assumed,

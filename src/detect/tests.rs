@@ -4,7 +4,7 @@ use super::fake::Fake;
 use super::*;
 use crate::model::file::{FileId, Trust};
 use crate::model::kubelet::{
-    Confidence, Declaration, Detection, Distribution, KubeletRoot, Rejection, RejectionReason, Source,
+    Confidence, Declaration, Detection, Distribution, KubeletRoot, Rejection, RejectionReason, Source, Unread,
 };
 use crate::model::mount::{Device, Mount, MountTable};
 use crate::model::path::HostPath;
@@ -293,6 +293,11 @@ fn a_tree_counts_only_with_what_a_kubelet_alone_writes() {
     let found = stopped(&there(&["/var/lib/kubelet/pods", "/var/data/kubelet/memory_manager_state"]));
     let kubelet = found.kubelet.unwrap();
     assert_eq!((kubelet.root_dir, kubelet.confidence), (root("/var/data/kubelet"), Confidence::Assumed));
+
+    let unread = vec![Unread { path: "http://x".into(), error: "it is a URL".into() }];
+    let world = there(&["/var/lib/kubelet/cpu_manager_state"]);
+    let found = detect(Observed { unread, ..Observed::default() }, &world);
+    assert_eq!((found.kubelet, found.evidence.len(), found.unread.len()), (None, 1, 1));
 
     // MicroK8s links the standard path to its root: one directory, and the string is the target's.
     let microk8s = HostPath::from("/var/snap/microk8s/common/var/lib/kubelet");

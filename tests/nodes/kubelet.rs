@@ -22,6 +22,10 @@ use nix::sys::signal::{SigSet, Signal};
 const STANDARD: &str = "/var/lib/kubelet";
 
 fn main() -> io::Result<()> {
+    if env::args_os().any(|arg| arg == "--version") {
+        println!("Kubernetes v0.0.0-stand-in");
+        return Ok(());
+    }
     // Blocked from the start, so that a SIGTERM while starting is not lost.
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGTERM);
