@@ -32,7 +32,58 @@ async fn services<M: ServiceManager>(manager: &mut M, units: &[UnitName]) -> (Ve
             Err(error) => unread.push(Unread { path: unit.to_string(), error: error.to_string() }),
         }
     }
-    // Two names of one unit.
-    services.dedup_by(|a, b| a.unit == b.unit);
     (services, unread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kubelet::Source;
+    use crate::systemd::Systemd;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_tree_of_files_declares_what_its_kubelet_would_use() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: &str| {
+            let path = tree.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            path
+        };
+        let write = |path: &str, text: &str| std::fs::write(at(path), text).unwrap();
+        write("usr/lib/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+        write(
+            "usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf",
+            "[Service]\nEnvironmentFile=-/etc/default/kubelet\nExecStart=\nExecStart=/usr/bin/kubelet $KUBELET_EXTRA_ARGS\n",
+        );
+        write("etc/default/kubelet", "KUBELET_EXTRA_ARGS=--root-dir=/srv/kubelet\n");
+        write("usr/lib/systemd/system/k3s.service", "[Service]\nExecStart=/usr/local/bin/k3s server\n");
+        write("etc/rancher/k3s/config.yaml", "kubelet-arg: [\n");
+        symlink(
+            "/usr/lib/systemd/system/kubelet.service",
+            at("etc/systemd/system/multi-user.target.wants/kubelet.service"),
+        )
+        .unwrap();
+        let host = Host::open(Some(tree.path())).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let declared = || runtime.block_on(declared::<Systemd>(&host, None));
+
+        let found = declared();
+        let roots: Vec<_> = found.declarations.iter().map(|d| (d.root.to_string(), d.source)).collect();
+        assert_eq!(roots, [("/srv/kubelet".to_owned(), Source::SystemdUnit)]);
+        // k3s is not started at boot, and so its broken configuration is nobody's.
+        assert_eq!(found.unread, []);
+
+        symlink(
+            "/usr/lib/systemd/system/k3s.service",
+            at("etc/systemd/system/multi-user.target.wants/k3s.service"),
+        )
+        .unwrap();
+        symlink("/dev/null", at("etc/systemd/system/kubelet.service.d/10-kubeadm.conf")).unwrap();
+        let found = declared();
+        let roots: Vec<_> = found.declarations.iter().map(|d| (d.root.to_string(), d.source)).collect();
+        assert_eq!(roots, [("/var/lib/kubelet".to_owned(), Source::Default)]);
+        assert_eq!(found.unread.len(), 1);
+        assert!(found.unread[0].error.contains("line 2"), "{:?}", found.unread);
+    }
 }

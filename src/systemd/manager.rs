@@ -257,7 +257,7 @@ fn absent(fault: Fault) -> Fault {
 }
 
 /// `LoadState` of org.freedesktop.systemd1(5).
-pub(super) fn load_state(word: &str) -> LoadState {
+fn load_state(word: &str) -> LoadState {
     match word {
         "loaded" => LoadState::Loaded,
         "not-found" => LoadState::NotFound,

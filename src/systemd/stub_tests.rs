@@ -251,3 +251,39 @@ fn an_answer_that_makes_no_sense_is_an_error() {
         },
     );
 }
+
+#[test]
+fn an_older_systemd_shows_commands_without_their_flags() {
+    against(
+        async |stub, member, call| {
+            assert_eq!(member, "Get");
+            let body = call.body();
+            let (interface, name): (&str, &str) = body.deserialize().unwrap();
+            assert_eq!(interface, "org.freedesktop.systemd1.Service");
+            let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+            match name {
+                "ExecStart" => {
+                    let argv = words(&["kubelet", "--a", "$B"]);
+                    let command =
+                        ("/usr/bin/kubelet", argv, false, 0_u64, 0_u64, 0_u64, 0_u64, 0_u32, 0_i32, 0_i32);
+                    stub.answer(call, &zbus::Variant::from(vec![command])).await;
+                }
+                "Environment" => stub.answer(call, &zbus::Variant::from(words(&["B=c", "odd"]))).await,
+                "EnvironmentFiles" => {
+                    stub.answer(call, &zbus::Variant::from(vec![("/etc/e*", true), ("odd", false)])).await;
+                }
+                _ => stub.refuse(call, "UnknownProperty").await,
+            }
+            true
+        },
+        async |mut systemd, _| {
+            let service = systemd.service(&unit()).await.unwrap().unwrap();
+            assert_eq!(service.exec, [b"/usr/bin/kubelet".to_vec(), b"--a".to_vec(), b"$B".to_vec()]);
+            assert!(service.expands);
+            assert_eq!(service.environment, [(b"B".to_vec(), b"c".to_vec())]);
+            let files: Vec<_> =
+                service.environment_files.iter().map(|file| (file.path.to_string(), file.optional)).collect();
+            assert_eq!(files, [("/etc/e*".to_owned(), true)]);
+        },
+    );
+}

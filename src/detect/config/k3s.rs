@@ -69,13 +69,13 @@ pub(super) fn declare(found: &mut Found<'_>, names: &Names, start: &Start<'_>) {
 /// What files declare where no unit is there.
 pub(super) fn declare_without_unit(found: &mut Found<'_>, names: &Names) {
     let files = found.files;
-    if names.units.iter().any(|unit| is_masked(files, unit)) {
+    if k3s_file::paths(files, &HostPath::from(names.config)).is_empty()
+        || names.units.iter().any(|unit| is_masked(files, unit))
+    {
         return;
     }
-    if !k3s_file::paths(files, &HostPath::from(names.config)).is_empty() {
-        // An agent knows no `disable-agent`, and has it in no file.
-        settle(found, names, &Start::default(), true, &[]);
-    }
+    // An agent knows no `disable-agent`, and has it in no file.
+    settle(found, names, &Start::default(), true, &[]);
 }
 
 fn settle(found: &mut Found<'_>, names: &Names, start: &Start<'_>, server: bool, args: &[Vec<u8>]) {

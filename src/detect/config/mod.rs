@@ -50,7 +50,7 @@ pub trait Files {
 /// What configuration says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Declared {
-    /// The kubelets that it would start.
+    /// The kubelets that it would start, those with a named root first.
     pub declarations: Vec<Declaration>,
     /// What could not be read or understood.
     pub unread: Vec<Unread>,
@@ -67,44 +67,46 @@ const UNITS: [&str; 8] = [
     "k0scontroller.service",
     "microshift.service",
 ];
-/// Where units are: systemd.unit(5), "Unit File Load Path", generators included.
-const UNIT_DIRECTORIES: [&str; 8] = [
+/// Where units are that somebody or something wrote on this host: systemd.unit(5), "Unit File Load
+/// Path", generators included. They are few.
+const WRITTEN: [&str; 6] = [
     "/etc/systemd/system",
     "/run/systemd/system",
     "/run/systemd/generator",
     "/run/systemd/generator.late",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/lib/systemd/system",
     "/run/systemd/transient",
+    "/usr/local/lib/systemd/system",
 ];
+/// Where the units of packages are: hundreds.
+const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 
 /// The units of this host that may start a kubelet: those of the usual names that are there, and
 /// those that the installers of k3s and RKE2 were told to name otherwise.
 pub fn units(files: &dyn Files) -> Vec<UnitName> {
-    let at = |directory: &str, name: &str| HostPath::root().join(directory).join(name);
-    let there = |name: &&str| {
-        UNIT_DIRECTORIES.iter().any(|directory| {
-            let path = at(directory, name);
-            files.link(&path).is_some() || files.file(&path) != FileFact::Absent
-        })
-    };
-    let mut units: Vec<UnitName> = UNITS.into_iter().filter(there).map(UnitName::from).collect();
-    // The installers write to the first of these, and RKE2's packages to the others; vendors' units
-    // are many, and none of them is renamed.
-    for directory in ["/etc/systemd/system", "/usr/local/lib/systemd/system"] {
-        let renamed = |name: &Vec<u8>| {
-            let prefixed = name.starts_with(b"k3s-") || name.starts_with(b"rke2-");
-            let name = std::str::from_utf8(name).ok().filter(|name| name.ends_with(".service"))?;
-            // A template starts nothing by itself.
-            UnitName::parse(name).ok().filter(|_| prefixed && !name.contains("@."))
-        };
+    let mut units: Vec<UnitName> = Vec::new();
+    for directory in WRITTEN {
         let names = files.list(&HostPath::from(directory));
-        units.extend(names.iter().filter_map(renamed));
+        units.extend(names.iter().filter_map(|name| {
+            let name = std::str::from_utf8(name).ok().filter(|name| name.ends_with(".service"))?;
+            // Packages' units are not renamed, and a template starts nothing by itself.
+            let renamed = (name.starts_with("k3s-") || name.starts_with("rke2-")) && !name.contains("@.");
+            if UNITS.contains(&name) || renamed { UnitName::parse(name).ok() } else { None }
+        }));
+    }
+    for directory in packaged(files) {
+        // A link that leads nowhere is not absent: systemd may find what csihost does not.
+        let there = |name: &&str| files.file(&HostPath::from(directory).join(name)) != FileFact::Absent;
+        units.extend(UNITS.into_iter().filter(there).map(UnitName::from));
     }
     units.sort();
     units.dedup();
     units
+}
+
+/// The directories of packages' units: where /lib is a link, there is one.
+fn packaged(files: &dyn Files) -> impl Iterator<Item = &'static str> + use<> {
+    let merged = files.link(&HostPath::from("/lib")).is_some();
+    PACKAGED.into_iter().take(if merged { 1 } else { PACKAGED.len() })
 }
 
 /// What configuration says of kubelets, from `services` (of the units that [`units`] names) and
@@ -145,6 +147,8 @@ pub fn declarations(files: &dyn Files, services: &[Service]) -> Declared {
         rke::declare(&mut found);
     }
     found.declared.unread.dedup();
+    // What is named before what is assumed.
+    found.declared.declarations.sort_by_key(|declaration| std::cmp::Reverse(declaration.confidence));
     found.declared
 }
 
@@ -298,16 +302,16 @@ pub(super) fn text(files: &dyn Files, path: &HostPath) -> Text {
 
 /// Whether a unit is started at boot, by the link that every installer makes.
 fn is_started_at_boot(files: &dyn Files, unit: &UnitName) -> bool {
-    UNIT_DIRECTORIES.iter().any(|directory| {
-        let wants = HostPath::root().join(directory).join("multi-user.target.wants");
+    WRITTEN.into_iter().chain(packaged(files)).any(|directory| {
+        let wants = HostPath::from(directory).join("multi-user.target.wants");
         files.link(&wants.join(unit.as_str())).is_some()
     })
 }
 
-/// Whether the administrator masked a unit.
+/// Whether the administrator masked a unit, for good or until the next boot.
 fn is_masked(files: &dyn Files, unit: &str) -> bool {
-    let path = |directory: &&str| HostPath::root().join(directory).join(unit);
-    UNIT_DIRECTORIES.iter().take(2).map(path).any(|path| matches!(files.file(&path), FileFact::Masked))
+    let masks = ["/etc/systemd/system", "/run/systemd/system"];
+    masks.into_iter().any(|directory| files.file(&HostPath::from(directory).join(unit)) == FileFact::Masked)
 }
 
 /// The last component of a path.

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod jobs;
+mod services;
 mod states;
 mod support;
 mod world;
@@ -67,6 +68,11 @@ async fn cases() -> usize {
     case!("a unit without [Install] cannot be enabled", states::no_install());
     case!("a unit that is not there", states::not_found());
     case!("a masked unit is an error with its remedy", states::masked());
+    case!("what systemd will run is known beforehand", services::commands());
+    case!("environment files are systemd's", services::environment_files());
+    case!("drop-ins come in systemd's order", services::drop_ins());
+    case!("what is no service runs nothing", services::not_services());
+    case!("learning what a service runs takes little", services::cost());
     case!("a start ends with the unit active", jobs::start_stop());
     case!("a oneshot that is active is restarted", jobs::restart());
     case!("a failing unit says how it failed", jobs::failing());
