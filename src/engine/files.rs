@@ -1,7 +1,5 @@
 //! Engine: gives detection the files of a host.
 
-#![allow(dead_code)] // Until a turn asks for it.
-
 use crate::detect::config::Files;
 use crate::host::Host;
 use crate::model::file::FileFact;

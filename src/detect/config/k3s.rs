@@ -10,11 +10,11 @@
 
 use super::flags::{flags, is_true};
 use super::k3s_file::{self, FileFlag};
-use super::{Found, Given, Start, absolute, file_name, is_masked};
+use super::{Found, Given, Start, absolute, file_name, is_masked, openrc};
 use crate::detect::unit::get;
 use crate::model::bytes::shown;
 use crate::model::file::FileFact;
-use crate::model::kubelet::{Distribution, KubeletRoot, Source};
+use crate::model::kubelet::{Distribution, KubeletRoot};
 use crate::model::path::HostPath;
 use std::collections::BTreeMap;
 
@@ -69,6 +69,15 @@ pub(super) fn declare(found: &mut Found<'_>, names: &Names, start: &Start<'_>) {
 /// What files declare where no unit is there.
 pub(super) fn declare_without_unit(found: &mut Found<'_>, names: &Names) {
     let files = found.files;
+    let scripts = openrc::scripts(files, names.program);
+    if !scripts.is_empty() {
+        for mut script in scripts {
+            found.declared.unread.append(&mut script.expanded.unread);
+            let start = Start { service: None, script: Some(script.path), expanded: script.expanded };
+            declare(found, names, &start);
+        }
+        return;
+    }
     if k3s_file::paths(files, &HostPath::from(names.config)).is_empty()
         || names.units.iter().any(|unit| is_masked(files, unit))
     {
@@ -117,12 +126,7 @@ fn settle(found: &mut Found<'_>, names: &Names, start: &Start<'_>, server: bool,
     }
     let data_dir = last(&["data-dir", "d"]).filter(|given| !given.value.is_empty()).cloned().or_else(|| {
         let value = get(&start.expanded.environment, names.data_dir_variable)?.to_vec();
-        (!value.is_empty()).then(|| Given {
-            value,
-            source: Source::SystemdUnit,
-            path: start.place(),
-            line: None,
-        })
+        (!value.is_empty()).then(|| Given { value, source: start.source(), path: start.place(), line: None })
     });
     let (root, default) = match root {
         Some(root) => (Some(root.clone()), KubeletRoot::standard()),
@@ -195,8 +199,7 @@ fn typed(args: &[Vec<u8>], start: &Start<'_>) -> Vec<FileFlag> {
             None if TAKE.contains(&name.as_str()) => return None,
             _ => b"true",
         };
-        let given =
-            Given { value: value.to_vec(), source: Source::SystemdUnit, path: start.place(), line: None };
+        let given = Given { value: value.to_vec(), source: start.source(), path: start.place(), line: None };
         Some(FileFlag { name, given })
     });
     flags.collect()

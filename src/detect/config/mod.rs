@@ -20,6 +20,7 @@ mod k8s_snap;
 mod kubelet_unit;
 mod microk8s;
 mod microshift;
+mod openrc;
 mod rke;
 mod shell;
 mod yaml;
@@ -118,7 +119,7 @@ pub fn declarations(files: &dyn Files, services: &[Service]) -> Declared {
         let mut expanded = unit::expanded(service, files);
         expanded.argv = unwrapped(expanded.argv, &expanded.environment);
         if let Some(kind) = Kind::of(service, &expanded) {
-            starts.push((kind, Start { service: Some(service), expanded }));
+            starts.push((kind, Start { service: Some(service), script: None, expanded }));
         }
     }
     let seen: Vec<Kind> = starts.iter().map(|(kind, _)| *kind).collect();
@@ -198,6 +199,8 @@ impl Kind {
 #[derive(Default)]
 struct Start<'a> {
     service: Option<&'a Service>,
+    /// The script that starts it, where systemd does not.
+    script: Option<HostPath>,
     expanded: Expanded,
 }
 
@@ -206,12 +209,17 @@ impl Start<'_> {
         self.service.map(|service| service.unit.clone())
     }
 
+    /// Where a value of its command comes from.
+    fn source(&self) -> Source {
+        if self.service.is_some() { Source::SystemdUnit } else { Source::ConfigFile }
+    }
+
     /// What to name where something is wrong with its command.
     fn place(&self) -> String {
         match self.service {
             Some(Service { fragment: Some(path), .. }) => path.to_string(),
             Some(service) => service.unit.to_string(),
-            None => String::new(),
+            None => self.script.as_ref().map_or_else(String::new, HostPath::to_string),
         }
     }
 }

@@ -224,3 +224,22 @@ fn rke2_has_its_own_names() {
         ["rke2-agent.service"]
     );
 }
+
+#[test]
+fn a_script_of_openrc_starts_k3s_too() {
+    let script = |args: &str| {
+        format!(
+            "#!/sbin/openrc-run\ndepend() {{\n    after network-online\n}}\nname=k3s\ncommand=\"/usr/local/bin/k3s\"\n\
+             command_args=\"{args}    >>/var/log/k3s.log 2>&1\"\npidfile=\"/var/run/k3s.pid\"\n"
+        )
+    };
+    let tree = |args: &str| Tree::default().with("/etc/init.d/k3s", &script(args));
+    tree("server \n").declares(STANDARD);
+    tree("server '--kubelet-arg=root-dir=/a b' \n").declares("k3s /a b declared config-file");
+    tree("server \n")
+        .with("/etc/rancher/k3s/k3s.env", "K3S_CONFIG_FILE='/srv/c.yaml'\n")
+        .with("/srv/c.yaml", "kubelet-arg: root-dir=/named\n")
+        .declares("k3s /named declared config-file");
+    tree("server --kubelet-arg 'root-dir /x'").cannot_know(&["/etc/init.d/k3s", "root-dir=PATH"]);
+    Tree::default().with("/etc/init.d/k3s-other", "echo k3s\n").declares_nothing();
+}
