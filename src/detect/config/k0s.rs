@@ -40,7 +40,7 @@ pub(super) fn declare(found: &mut Found<'_>, start: &Start<'_>) {
         (None, Some(root), _) => Some(given(root.to_vec())),
         (None, None, Some(data)) => match absolute(data, "--data-dir") {
             Ok(data) => Some(given(data.join("kubelet").as_bytes().to_vec())),
-            Err(error) => return found.unread(start.place(), None, error),
+            Err(error) => return found.undecided(start.place(), None, error),
         },
         (None, None, None) => None,
     };

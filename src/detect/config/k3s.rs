@@ -90,7 +90,7 @@ pub(super) fn declare_without_unit(found: &mut Found<'_>, names: &Names) {
 fn settle(found: &mut Found<'_>, names: &Names, start: &Start<'_>, server: bool, args: &[Vec<u8>]) {
     let typed = typed(args, start);
     // Whether what the files say cannot be known; the command line may still decide.
-    let mut unknown = false;
+    let mut unknown = start.expanded.unknown;
     let written = match config_file(names, start, args) {
         Ok(path) => k3s_file::flags(found.files, &path),
         Err((path, error)) => {
@@ -117,11 +117,12 @@ fn settle(found: &mut Found<'_>, names: &Names, start: &Start<'_>, server: bool,
         Err(wrong) => {
             let value = shown(&wrong.value);
             let error = format!("expected kubelet-arg as root-dir=PATH, not \"{value}\"");
-            return found.unread(&wrong.path, wrong.line, error);
+            return found.undecided(&wrong.path, wrong.line, error);
         }
     };
     let root = args.get("root-dir");
     if unknown && root.is_none() {
+        found.declared.undecided = true;
         return;
     }
     let data_dir = last(&["data-dir", "d"]).filter(|given| !given.value.is_empty()).cloned().or_else(|| {
@@ -134,7 +135,7 @@ fn settle(found: &mut Found<'_>, names: &Names, start: &Start<'_>, server: bool,
             Ok(moved) => moved,
             Err((path, line, error)) => {
                 let path = if path.is_empty() { start.place() } else { path };
-                return found.unread(path, line, error);
+                return found.undecided(path, line, error);
             }
         },
     };

@@ -17,7 +17,7 @@ pub(super) fn declare(found: &mut Found<'_>) {
     let text = match text(found.files, &path) {
         Text::Read(text) => text,
         Text::Absent => return,
-        Text::Unread(error) => return found.unread(path, None, error),
+        Text::Unread(error) => return found.undecided(path, None, error),
     };
     let unit = snap_unit(found, &["snap.k8s.kubelet.service"]);
     let environment = [

@@ -20,6 +20,12 @@ pub(super) fn declare(found: &mut Found<'_>, start: &Start<'_>) {
         path: start.place(),
         line: None,
     });
+    let variable = |word: &Vec<u8>| word.contains(&b'$');
+    if root.is_none() && start.expanded.unknown && service.exec.iter().any(variable) {
+        // What a variable holds that cannot be read may be the root.
+        found.declared.undecided = true;
+        return;
+    }
     let plugins = flag(argv, "volume-plugin-dir").map(<[u8]>::to_vec);
     let distribution = distribution(found, service, argv, root.as_ref());
     found.declare(distribution, start.unit(), root, KubeletRoot::standard(), plugins);

@@ -55,6 +55,8 @@ pub struct Declared {
     pub declarations: Vec<Declaration>,
     /// What could not be read or understood.
     pub unread: Vec<Unread>,
+    /// Whether that would have named a root, or may have: what else is found is no answer then.
+    pub undecided: bool,
 }
 
 /// Units that start a kubelet, by their usual names.
@@ -118,8 +120,14 @@ pub fn declarations(files: &dyn Files, services: &[Service]) -> Declared {
     for service in services {
         let mut expanded = unit::expanded(service, files);
         expanded.argv = unwrapped(expanded.argv, &expanded.environment);
-        if let Some(kind) = Kind::of(service, &expanded) {
-            starts.push((kind, Start { service: Some(service), script: None, expanded }));
+        match Kind::of(service, &expanded) {
+            Some(kind) => starts.push((kind, Start { service: Some(service), script: None, expanded })),
+            // A command that cannot be understood may have started a kubelet.
+            None if service.exec.is_empty() && !expanded.unread.is_empty() => {
+                found.declared.unread.append(&mut expanded.unread);
+                found.declared.undecided = true;
+            }
+            None => {}
         }
     }
     let seen: Vec<Kind> = starts.iter().map(|(kind, _)| *kind).collect();
@@ -242,6 +250,12 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
+    /// Something that names a root, or may, and cannot be understood.
+    fn undecided(&mut self, path: impl ToString, line: Option<usize>, error: impl AsRef<str>) {
+        self.unread(path, line, error);
+        self.declared.undecided = true;
+    }
+
     fn unread(&mut self, path: impl ToString, line: Option<usize>, error: impl AsRef<str>) {
         let line = line.map_or_else(String::new, |line| format!("line {line}: "));
         let error = format!("{line}{}", error.as_ref());
@@ -261,7 +275,7 @@ impl Found<'_> {
             None => (Source::Default, default, Confidence::Assumed),
             Some(given) => match parse(&given.value) {
                 Ok(root) => (given.source, root, Confidence::Declared),
-                Err(error) => return self.unread(given.path, given.line, error),
+                Err(error) => return self.undecided(given.path, given.line, error),
             },
         };
         let volume_plugin_dir = volume_plugin_dir.filter(|path| !path.contains(&UNKNOWN));

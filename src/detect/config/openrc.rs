@@ -25,14 +25,17 @@ pub(super) fn scripts(files: &dyn Files, program: &str) -> Vec<Script> {
 }
 
 fn script(files: &dyn Files, path: HostPath, name: &[u8], program: &str) -> Option<Script> {
-    let (mut environment, mut unread) = (Environment::new(), Vec::new());
+    let (mut environment, mut unread, mut unknown) = (Environment::new(), Vec::new(), false);
     let named = [name, b".env"].concat();
     let own = HostPath::from("/etc/rancher").join(program).join(named);
     for file in [HostPath::from("/etc/environment"), own] {
         match text(files, &file) {
             Text::Read(text) => variables(&text, &mut environment),
             Text::Absent => {}
-            Text::Unread(error) => unread.push(Unread { path: file.to_string(), error }),
+            Text::Unread(error) => {
+                unknown = true;
+                unread.push(Unread { path: file.to_string(), error });
+            }
         }
     }
     let text = match text(files, &path) {
@@ -49,7 +52,7 @@ fn script(files: &dyn Files, path: HostPath, name: &[u8], program: &str) -> Opti
     // The arguments are a text that the shell takes apart once more.
     let args = shell::words(value(b"command_args")?, &environment);
     let argv = std::iter::once(value(b"command")?.clone()).chain(args).collect();
-    Some(Script { path, expanded: Expanded { argv, environment, unread } })
+    Some(Script { path, expanded: Expanded { argv, environment, unread, unknown } })
 }
 
 /// The assignments in a script.

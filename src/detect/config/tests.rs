@@ -47,7 +47,7 @@ impl Tree {
 
     /// "distribution root confidence source", and "path: error".
     fn says(&self) -> (Vec<String>, Vec<String>) {
-        let Declared { declarations, unread } = self.declared();
+        let Declared { declarations, unread, .. } = self.declared();
         let json = |value: serde_json::Value| value.as_str().unwrap().to_owned();
         let shown = |d: &Declaration| {
             let words = [
@@ -77,6 +77,7 @@ impl Tree {
     fn cannot_know(&self, words: &[&str]) {
         let (declared, unread) = self.says();
         assert_eq!((declared.len(), unread.len()), (0, 1), "{declared:?} {unread:?}");
+        assert!(self.declared().undecided, "{unread:?}");
         assert!(words.iter().all(|word| unread[0].contains(word)), "{unread:?}");
     }
 }
@@ -183,6 +184,8 @@ fn a_kubelet_unit_has_the_root_of_its_arguments() {
         .declares("rke /opt/rke/var/lib/kubelet declared systemd-unit");
     runs("--root-dir=kubelet").cannot_know(&["kubelet.service", "absolute"]);
     runs("--root-dir=/a/%H").cannot_know(&["running host"]);
+    runs("--node-name=%H").declares("kubelet /var/lib/kubelet assumed default");
+    runs("'--root-dir=/a").cannot_know(&["kubelet.service", "line 2", "quote"]);
     kubelet("ExecStart=/bin/sh -c 'exec kubelet --root-dir=\"/a b\"'")
         .declares("kubelet /a b declared systemd-unit");
     kubelet("Environment=R=/e\nExecStart=/bin/bash -euc \"kubelet --root-dir=$${R}/k\"")
@@ -226,6 +229,8 @@ fn kubeadm_s_environment_files_are_read_in_their_order() {
         kubeadm().with("/etc/default/kubelet", "export KUBELET_EXTRA_ARGS=--root-dir=/e\n").says();
     assert_eq!(declared, ["kubeadm /var/lib/kubelet assumed default"]);
     assert!(unread[0].starts_with("/etc/default/kubelet: line 1: expected NAME=VALUE"), "{unread:?}");
+    let large = format!("A={}\n", "x".repeat(1 << 20));
+    kubeadm().with("/etc/default/kubelet", &large).cannot_know(&["/etc/default/kubelet", "1048576"]);
     let needed = Tree::default().unit("kubelet.service", "EnvironmentFile=/etc/k/*.env\nExecStart=/k $A");
     assert!(needed.says().1[0].contains("not there"));
     needed.with("/etc/k/1.env", "A=--root-dir=/g\n").declares("kubelet /g declared systemd-unit");
@@ -302,7 +307,7 @@ proptest! {
     fn no_value_of_kubelet_arg_is_too_odd(value in "[-+=_/. a-c]{0,6}(root[-_]dir)?[-+=_/. a-c]{0,6}") {
         let json = serde_json::to_string(&value).unwrap();
         let tree = server(&format!("kubelet-arg: {json}\n"));
-        let Declared { declarations, unread } = tree.declared();
+        let Declared { declarations, unread, .. } = tree.declared();
         prop_assert_eq!(declarations.len() + unread.len(), 1);
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Expanded {
     pub(super) environment: Environment,
     /// What could not be read.
     pub(super) unread: Vec<Unread>,
+    /// Whether a file of variables is there and cannot be read.
+    pub(super) unknown: bool,
 }
 
 /// The value of a variable.
@@ -36,17 +38,20 @@ pub(super) fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a [u
 pub(super) fn expanded(service: &Service, files: &dyn Files) -> Expanded {
     let mut environment = service.environment.clone();
     let mut unread = service.unread.clone();
+    let mut unknown = false;
     for file in &service.environment_files {
-        read(file, files, &mut environment, &mut unread);
+        unknown |= !read(file, files, &mut environment, &mut unread);
     }
     let argv = match service.expands {
         true => expand::arguments(&service.exec, &environment),
         false => service.exec.clone(),
     };
-    Expanded { argv, environment, unread }
+    Expanded { argv, environment, unread, unknown }
 }
 
-fn read(file: &EnvironmentFile, files: &dyn Files, into: &mut Environment, unread: &mut Vec<Unread>) {
+/// Adds the variables of a file; false where it is there and cannot be read.
+fn read(file: &EnvironmentFile, files: &dyn Files, into: &mut Environment, unread: &mut Vec<Unread>) -> bool {
+    let mut readable = true;
     let mut told = |path: &HostPath, error: String| unread.push(Unread { path: path.to_string(), error });
     let paths = glob::paths(&file.path, files);
     if paths.is_empty() && !file.optional {
@@ -67,7 +72,11 @@ fn read(file: &EnvironmentFile, files: &dyn Files, into: &mut Environment, unrea
             Text::Absent => {
                 told(&path, "is not there, and the unit that names it does not start without it".to_owned())
             }
-            Text::Unread(error) => told(&path, error),
+            Text::Unread(error) => {
+                readable = false;
+                told(&path, error);
+            }
         }
     }
+    readable
 }
