@@ -144,7 +144,15 @@ fn by_running(
             add_declarations(root, true, declarations, found);
         }
         (values, _) => {
-            let says = found.evidence.iter().map(|e| {
+            // Of each process its best evidence for each value.
+            let mut seen = Vec::new();
+            let best = found.evidence.iter().filter(|evidence| {
+                let said = (evidence.pid, &evidence.value);
+                let new = !seen.contains(&said);
+                seen.push(said);
+                new
+            });
+            let says = best.map(|e| {
                 let pid = e.pid.map_or_else(String::new, |pid| format!("process {pid}: "));
                 format!("{pid}{} says {}", e.source.phrase(), e.value)
             });

@@ -69,7 +69,12 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared)
             Err(_) => MountTable::default(),
         };
         let here = proc.host_namespaces();
-        for (pid, look) in looks(proc, &proc.pids()?) {
+        // Offline nothing outside of the tree is read, and how many processors there are is.
+        let most = match host.mode() {
+            Mode::Live => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+            Mode::Offline => 1,
+        };
+        for (pid, look) in looks(proc, &proc.pids()?, most) {
             match look {
                 Look::Other => {}
                 Look::Candidate => candidate(proc, pid, &here, &mut observed, &mut world),
@@ -88,8 +93,8 @@ const A_THREADS_WORTH: usize = 512;
 
 /// A first look at every process, at its arguments alone; those that are of interest. The kernel
 /// takes some ten microseconds for each, most of it in finding and opening the file, and does it
-/// for several threads at once.
-fn looks(proc: &Proc<'_>, pids: &[i32]) -> Vec<(i32, Look)> {
+/// for several threads at once: for `most`, where there is enough to do.
+fn looks(proc: &Proc<'_>, pids: &[i32], most: usize) -> Vec<(i32, Look)> {
     let look = |pids: &[i32]| {
         let mut heads = proc.heads();
         let mut found = Vec::new();
@@ -102,7 +107,6 @@ fn looks(proc: &Proc<'_>, pids: &[i32]) -> Vec<(i32, Look)> {
         }
         found
     };
-    let most = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let threads = pids.len().div_ceil(A_THREADS_WORTH).clamp(1, most);
     let mut parts = pids.chunks(pids.len().div_ceil(threads).max(1));
     let Some(own) = parts.next() else { return Vec::new() };
