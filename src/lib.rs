@@ -3,7 +3,7 @@
 //! The rooms of the house, and who may call on whom (`tests/layers.rs` checks it):
 //!
 //! - pure, text or model types in, values out: [`model`] ← [`settings`], [`profile`], [`detect`],
-//!   [`iscsi`], [`mounts`] ← [`plan`], [`checks`];
+//!   [`iscsi`], [`mounts`] ← [`plan`], [`checks`]; [`iscsi`] ← [`scene`];
 //! - edges, the only code that touches the world: [`host`] (files, /proc, syscalls), [`systemd`]
 //!   (units), [`report`] (journal, tables); they know [`model`] and never each other;
 //! - [`engine`] alone joins the two sides, [`cli`] is what a person types.
@@ -21,5 +21,6 @@ pub mod mounts;
 pub mod plan;
 pub mod profile;
 pub mod report;
+pub mod scene;
 pub mod settings;
 pub mod systemd;

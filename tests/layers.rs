@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may call on.
-const MAY: [(&str, &[&str]); 12] = [
+const MAY: [(&str, &[&str]); 13] = [
     ("model", &[]),
     ("settings", &["model"]),
     ("profile", &["model", "settings"]),
@@ -15,6 +15,7 @@ const MAY: [(&str, &[&str]); 12] = [
     ("mounts", &["model"]),
     ("plan", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
     ("checks", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
+    ("scene", &["model", "iscsi"]),
     ("host", &["model"]),
     ("systemd", &["model"]),
     ("report", &["model"]),
@@ -22,13 +23,13 @@ const MAY: [(&str, &[&str]); 12] = [
         "engine",
         &[
             "model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks", "host", "systemd",
-            "report",
+            "report", "scene",
         ],
     ),
 ];
 
 /// Crates that only one room may use.
-const ONLY: [(&str, &str); 7] = [
+const ONLY: [(&str, &str); 9] = [
     ("zbus", "systemd"),
     ("nix", "host"),
     ("procfs", "host"),
@@ -36,6 +37,8 @@ const ONLY: [(&str, &str); 7] = [
     ("xattr", "host"),
     ("tracing_journald", "report"),
     ("clap", "cli"),
+    ("tar", "scene"),
+    ("ruzstd", "scene"),
 ];
 
 /// What the pure rooms must not touch, in any form.
@@ -51,7 +54,8 @@ const IMPURE: [&str; 8] = [
 ];
 /// Files are host's; report looks only at its own stderr and control group.
 const ONLY_HOST_HAS_FILES: &str = "std::fs::read";
-const PURE: [&str; 8] = ["model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks"];
+const PURE: [&str; 9] =
+    ["model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks", "scene"];
 
 fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! What a person types: one thin file a verb; text for people, JSON for programs.
 
 mod apply;
+mod capture;
 mod check;
 mod detect;
 mod output;
@@ -34,6 +35,8 @@ enum Verb {
     Check(Reading),
     /// Show the kubelet's root, the evidence for it, and what was rejected
     Detect(Reading),
+    /// Capture a scene of this node as a tar.zst, secrets taken out, for support
+    Capture(capture::Capture),
     /// Put back everything that csihost changed
     Undo(Common),
     /// Show how the last turn went
@@ -114,6 +117,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Plan(args) => plan::run(&args).await,
         Verb::Check(args) => check::run(&args).await,
         Verb::Detect(args) => detect::run(&args).await,
+        Verb::Capture(args) => capture::run(&args).await,
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
     }

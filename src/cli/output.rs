@@ -8,7 +8,12 @@ use std::io::Write;
 
 /// Prints `text`; a reader who went away (`| head`) is no error.
 pub(super) fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+    bytes(text.as_bytes())
+}
+
+/// The same for bytes that are no text.
+pub(super) fn bytes(bytes: &[u8]) -> Result<()> {
+    match std::io::stdout().write_all(bytes) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
     }

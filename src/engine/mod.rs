@@ -1,6 +1,7 @@
 //! Engine: joins the pure rooms with the edges. One turn is observe → decide → apply → verify.
 
 mod apply;
+mod capture;
 mod config;
 mod declared;
 mod files;
@@ -13,8 +14,9 @@ mod tree;
 mod turn;
 mod undo;
 
-pub use crate::host::Host;
+pub use crate::host::{Host, save_new};
 pub use crate::settings::ConfigError;
+pub use capture::{Scene, capture};
 pub use config::{Config, load};
 pub use status::{last_turn, seconds_since, watch_status};
 pub use turn::{Report, Seen, apply, detect, look};

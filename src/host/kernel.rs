@@ -16,6 +16,11 @@ impl Host {
         }
     }
 
+    /// The node's name; empty where it has none.
+    pub fn hostname(&self) -> String {
+        nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// Whether each of `names` is in the running kernel, can be loaded into it, or neither.
     pub fn modules(&self, proc: Option<&Proc<'_>>, names: &[String]) -> Result<Vec<(String, Module)>> {
         let (Some(release), Some(proc)) = (self.kernel_release(), proc) else {

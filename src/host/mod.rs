@@ -7,9 +7,11 @@
 mod diag;
 mod kernel;
 mod lock;
+mod output;
 mod proc_text;
 mod program;
 mod read;
+mod tree;
 mod walk;
 mod watch;
 mod write;
@@ -20,16 +22,20 @@ mod tests;
 pub mod process;
 
 pub use lock::{Lock, Waiting};
+pub use output::save_new;
 pub use read::read_argument;
+pub use tree::{Kind, Meta};
 pub use watch::Watch;
 
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode as Bits, fstat};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::Mutex;
 
 /// A host, by a handle on its root directory.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct Host {
     mode: Mode,
     /// Who may own what only root may write: root, or offline the owner of the tree.
     owner: (u32, u32),
+    /// The paths that were asked for, where somebody wants to know.
+    asked: Option<Mutex<BTreeSet<HostPath>>>,
 }
 
 /// A file-system operation that failed: what, on what, and why.
@@ -91,7 +99,7 @@ impl Host {
             Mode::Live => (0, 0),
             Mode::Offline => (stat.st_uid, stat.st_gid),
         };
-        Ok(Self { root, mode, owner })
+        Ok(Self { root, mode, owner, asked: None })
     }
 
     /// Live or offline.

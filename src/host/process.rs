@@ -225,7 +225,7 @@ impl Proc<'_> {
     fn view(&self, pid: i32) -> nix::Result<Host> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = openat(&self.dir, format!("{pid}/root").as_str(), flags, Bits::empty())?;
-        Ok(Host { root, mode: Mode::Live, owner: self.host.owner })
+        Ok(Host { root, mode: Mode::Live, owner: self.host.owner, asked: None })
     }
 
     /// Opens the program of a process.

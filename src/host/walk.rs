@@ -90,6 +90,7 @@ pub(super) fn kind(stat: &FileStat) -> SFlag {
 impl Host {
     /// Walks to `path`. A missing component is no error; anything else in the way is.
     pub(super) fn walk(&self, path: &HostPath, last: Last) -> Result<Walked> {
+        self.note(path);
         self.walk_below(path, last).map_err(failed("walk to", path))
     }
 
