@@ -4,6 +4,7 @@
 #   make deb     the package: target/debian/csihost_*.deb
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
+#   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
@@ -17,8 +18,11 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 NODES := $(TARGET)/nodes
 CARGO_DEB := $(TARGET)/tools/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
+CARGO_FUZZ := $(TARGET)/tools/bin/cargo-fuzz
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ_SECONDS ?= 60
 
-.PHONY: help deb demo test lint unit node vm nodes bench tools tools-deb tools-nodes clean clean-nodes
+.PHONY: help deb demo test lint unit node vm fuzz nodes bench tools tools-deb tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -84,9 +88,22 @@ lint: tools
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
-	cargo test --locked --features node-tests --test node
+	cargo test --locked --features node-tests --test node --test node_scenes
 vm: nodes
 	cargo test --locked --features node-tests --test vm
+
+# libFuzzer wants coverage, which a stable compiler gives to whoever asks in this way. No
+# sanitizer: there is no unsafe code to catch, and with one the compiler must be a nightly.
+fuzz:
+	$(call need,g++:g++)
+	@[[ "$$($(CARGO_FUZZ) --version 2>/dev/null)" = *$(CARGO_FUZZ_VERSION)* ]] || \
+	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+	@export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(TARGET)/fuzz; cd tests/fuzz; \
+	for target in $$(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | tail -n +2); do \
+	    echo "=== $$target"; mkdir -p $(TARGET)/fuzz/corpus/$$target; \
+	    $(CARGO_FUZZ) run --fuzz-dir . --sanitizer none $$target $(TARGET)/fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=0 -verbosity=0; \
+	done
 
 clean:
 	rm -rf $(TARGET)
