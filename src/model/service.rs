@@ -5,10 +5,14 @@ use super::path::HostPath;
 use super::unit::UnitName;
 use super::unit_file::{Assignment, assignments, of_name};
 use super::words::{Escapes, first_word, skip_whitespace};
+use std::collections::BTreeMap;
 
 /// Stands in a word for what only the running host can say (`%H`, `%m`): no argument can hold it,
 /// so that a path with it in is refused.
 pub const UNKNOWN: u8 = 0;
+
+/// Names and values of variables.
+pub type Environment = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// A file of variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +35,8 @@ pub struct Service {
     pub exec: Vec<Vec<u8>>,
     /// Whether variables in it are replaced: not where it begins with `:`.
     pub expands: bool,
-    /// `Environment=`, one of a name.
-    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `Environment=`.
+    pub environment: Environment,
     /// `EnvironmentFile=`, in their order.
     pub environment_files: Vec<EnvironmentFile>,
     /// What of its files could not be understood.
@@ -47,7 +51,7 @@ impl Service {
             fragment: None,
             exec: Vec::new(),
             expands: true,
-            environment: Vec::new(),
+            environment: Environment::new(),
             environment_files: Vec::new(),
             unread: Vec::new(),
         }
@@ -146,7 +150,9 @@ impl Service {
                 Ok(None) => return result,
                 Ok(Some((word, after))) => {
                     match assignment(&specifiers(&word, &self.unit)) {
-                        Some((name, value)) => set(&mut self.environment, name, value),
+                        Some((name, value)) => {
+                            self.environment.insert(name.to_vec(), value.to_vec());
+                        }
                         None => result = Err("expected NAME=VALUE"),
                     }
                     rest = after;
@@ -167,12 +173,6 @@ pub fn assignment(word: &[u8]) -> Option<(&[u8], &[u8])> {
 pub fn is_name(name: &[u8]) -> bool {
     name.first().is_some_and(|byte| !byte.is_ascii_digit())
         && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-/// Gives a variable its value; it has one only.
-pub fn set(environment: &mut Vec<(Vec<u8>, Vec<u8>)>, name: &[u8], value: &[u8]) {
-    environment.retain(|(other, _)| other != name);
-    environment.push((name.to_vec(), value.to_vec()));
 }
 
 /// Replaces specifiers for a service of the system's manager: systemd.unit(5), "Specifiers".
@@ -294,13 +294,13 @@ mod tests {
         assert!(!service.expands);
         let environment: Vec<_> =
             service.environment.iter().map(|(a, b)| (a.as_slice(), b.as_slice())).collect();
-        assert_eq!(environment, [(&b"B"[..], &b"2 3"[..]), (b"A", b"4"), (b"C", b"k3s-a")]);
+        assert_eq!(environment, [(&b"A"[..], &b"4"[..]), (b"B", b"2 3"), (b"C", b"k3s-a")]);
         let files: Vec<_> =
             service.environment_files.iter().map(|file| (file.path.to_string(), file.optional)).collect();
         assert_eq!(files, [("/etc/a".to_owned(), false), ("/etc/default/k3s-a*".to_owned(), true)]);
         let service =
             read(&["[Service]\nEnvironment=A=1\nEnvironmentFile=/a\nEnvironment=\nEnvironmentFile=\n"]);
-        assert_eq!((service.environment, service.environment_files), (vec![], vec![]));
+        assert_eq!((service.environment, service.environment_files), (Environment::new(), vec![]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::bus::read;
 use super::error::Fault;
 use super::manager::Systemd;
 use crate::model::path::HostPath;
-use crate::model::service::{EnvironmentFile, Service, assignment, set};
+use crate::model::service::{EnvironmentFile, Service, assignment};
 use crate::model::unit::UnitName;
 use futures_util::future::join_all;
 use zbus::OwnedVariant;
@@ -59,7 +59,7 @@ impl Systemd {
         (service.exec, service.expands) = (words.map(String::into_bytes).collect(), expands);
         for variable in converted::<Vec<String>>(environment?)? {
             if let Some((name, value)) = assignment(variable.as_bytes()) {
-                set(&mut service.environment, name, value);
+                service.environment.insert(name.to_vec(), value.to_vec());
             }
         }
         for (path, optional) in converted::<Vec<(String, bool)>>(files?)? {

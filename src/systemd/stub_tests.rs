@@ -280,7 +280,7 @@ fn an_older_systemd_shows_commands_without_their_flags() {
             let service = systemd.service(&unit()).await.unwrap().unwrap();
             assert_eq!(service.exec, [b"/usr/bin/kubelet".to_vec(), b"--a".to_vec(), b"$B".to_vec()]);
             assert!(service.expands);
-            assert_eq!(service.environment, [(b"B".to_vec(), b"c".to_vec())]);
+            assert_eq!(service.environment, [(b"B".to_vec(), b"c".to_vec())].into());
             let files: Vec<_> =
                 service.environment_files.iter().map(|file| (file.path.to_string(), file.optional)).collect();
             assert_eq!(files, [("/etc/e*".to_owned(), true)]);

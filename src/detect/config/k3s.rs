@@ -228,12 +228,14 @@ fn config_file(names: &Names, start: &Start<'_>, args: &[Vec<u8>]) -> Result<Hos
 }
 
 /// What is passed on to the kubelet: `GetArgs` of k3s' pkg/util/args.go.
-struct KubeletArgs(BTreeMap<String, Vec<Given>>);
+///
+/// Of each name the last value, which the kubelet takes; no flag that matters here is a list.
+struct KubeletArgs(BTreeMap<String, Given>);
 
 impl KubeletArgs {
     /// Reads the values of `kubelet-arg`; gives back the one that was to be a root and is not.
     fn read<'a>(values: impl Iterator<Item = &'a Given>) -> Result<Self, &'a Given> {
-        let mut args: BTreeMap<String, Vec<Given>> = BTreeMap::new();
+        let mut args: BTreeMap<String, Given> = BTreeMap::new();
         for given in values {
             let text = given.value.strip_prefix(b"--").unwrap_or(&given.value);
             let at = text.iter().position(|&byte| byte == b'=');
@@ -245,11 +247,10 @@ impl KubeletArgs {
             }
             let value = at.and_then(|at| text.get(at + 1..)).unwrap_or(b"true").to_vec();
             let given = Given { value, ..given.clone() };
-            let values = args.entry(clean.to_owned()).or_default();
             // With a minus it goes before the others, so that an earlier one stays the last.
             match name.ends_with('-') {
-                true => values.insert(0, given),
-                false => values.push(given),
+                true => _ = args.entry(clean.to_owned()).or_insert(given),
+                false => _ = args.insert(clean.to_owned(), given),
             }
         }
         Ok(Self(args))
@@ -258,18 +259,15 @@ impl KubeletArgs {
     /// The value that the kubelet takes: names are sorted, and `_` comes after `-`.
     fn get(&self, name: &str) -> Option<&Given> {
         let underscores = name.replace('-', "_");
-        [underscores.as_str(), name].iter().find_map(|name| self.0.get(*name)?.last())
+        [underscores.as_str(), name].iter().find_map(|name| self.0.get(*name))
     }
 }
 
 /// Whether this was to be the name of the root's flag: `root-dir /x`, `-root-dir`, or a map.
 fn means_root(name: &str) -> bool {
     let name = name.replace('_', "-");
-    name.match_indices("root-dir").any(|(at, found)| {
-        let (before, after) = (name.get(..at), name.get(at + found.len()..));
-        let before = before.unwrap_or_default();
-        let alone = |text: &str| !text.contains(|c: char| c.is_ascii_alphanumeric());
-        (alone(before) || before == "map[")
-            && !after.unwrap_or_default().starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-')
+    name.split_once("root-dir").is_some_and(|(before, after)| {
+        let alone = !before.contains(|c: char| c.is_ascii_alphanumeric());
+        (alone || before == "map[") && !after.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-')
     })
 }

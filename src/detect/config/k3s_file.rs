@@ -7,6 +7,9 @@ use crate::model::file::FileFact;
 use crate::model::kubelet::{Source, Unread};
 use crate::model::path::HostPath;
 
+/// What bears on a kubelet's root; other keys are not kept, of which a file may have thousands.
+const KEYS: [&str; 5] = ["kubelet-arg", "data-dir", "d", "disable-agent", "rootless"];
+
 /// A flag that stands in a file, without its dashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct FileFlag {
@@ -86,6 +89,9 @@ fn add(files: &dyn Files, path: &HostPath, keys: &mut Vec<Key>) -> Result<(), Wr
             Some(name) => (name, true),
             None => (name.as_str(), false),
         };
+        if !KEYS.contains(&name) {
+            continue;
+        }
         let given = |node: &Node| Given {
             value: scalar(node).into_bytes(),
             source: Source::ConfigFile,

@@ -27,7 +27,7 @@ pub(super) fn declare(found: &mut Found<'_>) {
         ("SNAP_NAME", "k8s"),
     ];
     let environment = environment.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
-    let args = shell::words(&text, &environment.to_vec());
+    let args = shell::words(&text, &environment.into_iter().collect());
     let root = flag(&args, "root-dir").map(|value| {
         let wanted = |line: &[u8]| line.windows(8).any(|part| part == b"root-dir" || part == b"root_dir");
         let line = text.split(|&byte| byte == b'\n').collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use super::{Files, Text, shell, text};
 use crate::detect::unit::{Environment, Expanded};
 use crate::model::kubelet::Unread;
 use crate::model::path::HostPath;
-use crate::model::service::{assignment, set};
+use crate::model::service::assignment;
 
 /// A script, and what it runs.
 pub(super) struct Script {
@@ -48,10 +48,9 @@ fn script(files: &dyn Files, path: HostPath, name: &[u8], program: &str) -> Opti
     };
     let mut own = Environment::new();
     variables(&text, &mut own);
-    let value = |name: &[u8]| own.iter().find(|(other, _)| other == name).map(|(_, value)| value);
     // The arguments are a text that the shell takes apart once more.
-    let args = shell::words(value(b"command_args")?, &environment);
-    let argv = std::iter::once(value(b"command")?.clone()).chain(args).collect();
+    let args = shell::words(own.get(&b"command_args"[..])?, &environment);
+    let argv = std::iter::once(own.get(&b"command"[..])?.clone()).chain(args).collect();
     Some(Script { path, expanded: Expanded { argv, environment, unread, unknown } })
 }
 
@@ -59,7 +58,7 @@ fn script(files: &dyn Files, path: HostPath, name: &[u8], program: &str) -> Opti
 fn variables(text: &[u8], environment: &mut Environment) {
     for word in shell::words(text, environment) {
         if let Some((name, value)) = assignment(&word) {
-            set(environment, name, value);
+            environment.insert(name.to_vec(), value.to_vec());
         }
     }
 }

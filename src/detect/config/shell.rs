@@ -111,7 +111,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn split(text: &str) -> Vec<String> {
-        let environment = vec![(b"A".to_vec(), b"x y".to_vec()), (b"E".to_vec(), Vec::new())];
+        let environment = Environment::from([(b"A".to_vec(), b"x y".to_vec()), (b"E".to_vec(), Vec::new())]);
         let words = words(text.as_bytes(), &environment);
         words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()
     }
@@ -136,7 +136,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text: Vec<u8>, odd in "[$A{}()`'\"\\\\# \n;]*") {
-            words(&text, &Vec::new());
+            words(&text, &Environment::new());
             split(&odd);
         }
     }

@@ -2,7 +2,7 @@
 //! (`parse_env_file_internal`, src/basic/env-file.c, of version 254 and later).
 
 use super::Environment;
-use crate::model::service::{is_name, set};
+use crate::model::service::is_name;
 
 /// Where the parser is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) fn variables(text: &[u8]) -> (Environment, Vec<usize>) {
         let key = open.key.trim_ascii_end();
         // Two lines may be one in a value; both of its parts have to be text.
         if is_name(key) && std::str::from_utf8(&value).is_ok() {
-            set(&mut variables, key, &value);
+            variables.insert(key.to_vec(), value);
         } else {
             wrong.push(open.line);
         }

@@ -10,10 +10,9 @@ mod glob;
 use super::config::{Files, Text, text};
 use crate::model::kubelet::Unread;
 use crate::model::path::HostPath;
-use crate::model::service::{EnvironmentFile, Service, set};
+use crate::model::service::{EnvironmentFile, Service};
 
-/// Names and values of variables; each name is there once.
-pub(super) type Environment = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) use crate::model::service::Environment;
 
 /// A service with its variables in place.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -30,7 +29,7 @@ pub(super) struct Expanded {
 
 /// The value of a variable.
 pub(super) fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a [u8]> {
-    environment.iter().find(|(other, _)| other == name.as_bytes()).map(|(_, value)| value.as_slice())
+    environment.get(name.as_bytes()).map(Vec::as_slice)
 }
 
 /// Puts the variables of a service's unit and of its environment files in place. The files beat the
@@ -61,9 +60,7 @@ fn read(file: &EnvironmentFile, files: &dyn Files, into: &mut Environment, unrea
         match text(files, &path) {
             Text::Read(text) => {
                 let (variables, wrong) = env_file::variables(&text);
-                for (name, value) in variables {
-                    set(into, &name, &value);
-                }
+                into.extend(variables);
                 for line in wrong {
                     told(&path, format!("line {line}: expected NAME=VALUE"));
                 }
