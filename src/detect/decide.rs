@@ -18,6 +18,8 @@ pub struct Observed {
     pub processes: Vec<Process>,
     /// What configuration says of the next start, best first.
     pub declarations: Vec<Declaration>,
+    /// Configuration is there that could not be read or understood, and may name a root.
+    pub undecided: bool,
     /// What was refused already.
     pub rejected: Vec<Rejection>,
     /// What could not be read.
@@ -38,7 +40,7 @@ struct Candidate<'a> {
 
 /// Decides which root is the kubelet's.
 pub fn detect(observed: Observed, world: &dyn World) -> Detection {
-    let Observed { processes, declarations, rejected, unread, settings } = observed;
+    let Observed { processes, declarations, undecided, rejected, unread, settings } = observed;
     let mut found = Detection { rejected, unread, ..Detection::default() };
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut refused = false;
@@ -58,7 +60,7 @@ pub fn detect(observed: Observed, world: &dyn World) -> Detection {
         (Some(root), running) => by_settings(root, running, &declarations, world, &mut found),
         // What a running kubelet uses is refused: nothing else may stand in for it.
         (None, []) if refused => {}
-        (None, []) => stopped::answer(&declarations, world, &mut found),
+        (None, []) => stopped::answer(&declarations, undecided, world, &mut found),
         (None, running) => by_running(running, &declarations, world, &mut found),
     }
     if let Some(host_dir) = found.host_dir()

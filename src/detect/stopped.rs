@@ -52,8 +52,14 @@ pub(super) fn evidence(declaration: &Declaration) -> Evidence {
     }
 }
 
-/// Answers from `declarations` and state files, into `found`.
-pub(super) fn answer(declarations: &[Declaration], world: &dyn World, found: &mut Detection) {
+/// Answers from `declarations` and state files, into `found`; not where configuration is
+/// `undecided`: what could not be read or understood may name another root.
+pub(super) fn answer(
+    declarations: &[Declaration],
+    undecided: bool,
+    world: &dyn World,
+    found: &mut Detection,
+) {
     let (refused, trusted): (Vec<_>, Vec<_>) = declarations
         .iter()
         .map(|declaration| (declaration, untrusted_path(None, declaration.root.as_path(), world)))
@@ -72,8 +78,8 @@ pub(super) fn answer(declarations: &[Declaration], world: &dyn World, found: &mu
         rank: 5,
         applies: None,
     }));
-    // A configured root that was refused is not replaced by a guess.
-    if !refused.is_empty() {
+    // A configured root that was refused, or may be there and is not known, is not replaced.
+    if !refused.is_empty() || undecided {
         return;
     }
     let best = best_of_each(&trusted);
@@ -87,8 +93,6 @@ pub(super) fn answer(declarations: &[Declaration], world: &dyn World, found: &mu
                 found.kubelet = Some(declared(declaration));
             }
         }
-        // Configuration that could not be read may name another root.
-        ([], [_]) if !found.unread.is_empty() => {}
         ([], [root]) => {
             found.kubelet = Some(Kubelet {
                 confidence: Confidence::Assumed,

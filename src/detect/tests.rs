@@ -296,7 +296,7 @@ fn a_tree_counts_only_with_what_a_kubelet_alone_writes() {
 
     let unread = vec![Unread { path: "http://x".into(), error: "it is a URL".into() }];
     let world = there(&["/var/lib/kubelet/cpu_manager_state"]);
-    let found = detect(Observed { unread, ..Observed::default() }, &world);
+    let found = detect(Observed { unread, undecided: true, ..Observed::default() }, &world);
     assert_eq!((found.kubelet, found.evidence.len(), found.unread.len()), (None, 1, 1));
 
     // MicroK8s links the standard path to its root: one directory, and the string is the target's.

@@ -24,6 +24,8 @@ pub(super) struct Declared {
     pub declarations: Vec<Declaration>,
     /// What could not be read of it.
     pub unread: Vec<Unread>,
+    /// Whether what could not be read may name a root.
+    pub undecided: bool,
     /// `kubelet.root-dir` of the settings.
     pub root_dir: Option<KubeletRoot>,
 }
@@ -52,6 +54,7 @@ pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &De
 fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
     let mut observed = Observed {
         declarations: declared.declarations.clone(),
+        undecided: declared.undecided,
         unread: declared.unread.clone(),
         settings: declared.root_dir.clone(),
         ..Observed::default()

@@ -40,7 +40,12 @@ pub(super) async fn with_configuration<M: ServiceManager>(
     declared: Declared,
 ) -> Declared {
     let found = declared::declared(host, manager).await;
-    Declared { declarations: found.declarations, unread: found.unread, ..declared }
+    Declared {
+        declarations: found.declarations,
+        unread: found.unread,
+        undecided: found.undecided,
+        ..declared
+    }
 }
 
 /// Reads everything that the plan for this host depends on.
