@@ -305,7 +305,8 @@ impl Proc<'_> {
     /// When a process started, in clock ticks since boot; a capture may lack it.
     pub(super) fn start(&self, pid: i32) -> Option<u64> {
         match self.read_new(&format!("{pid}/stat")) {
-            Ok(text) => start_time(&text),
+            // A scene may hold anything, and nothing in it can be replaced meanwhile.
+            Ok(text) => start_time(&text).or((self.host.mode() == Mode::Offline).then_some(0)),
             Err(error) if self.host.mode() == Mode::Offline && error.errno == Errno::ENOENT => Some(0),
             Err(_) => None,
         }
