@@ -57,7 +57,7 @@ impl Serialize for KubeletRoot {
     }
 }
 
-/// How sure the answer is (DESIGN's table).
+/// How sure the answer is, surest last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {

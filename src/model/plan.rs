@@ -81,7 +81,7 @@ pub enum Action {
 }
 
 impl Action {
-    /// The kind's stable name (DESIGN §5).
+    /// The kind's stable name in `plan --json`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PatchFile { .. } => "patch-file",
