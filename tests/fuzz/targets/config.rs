@@ -1,5 +1,5 @@
 #![no_main]
-//! Configuration of k3s and RKE2 (YAML), and what it declares.
+//! Configuration of k3s and RKE2 (YAML), k3s' script on hosts with OpenRC, and what they declare.
 
 use csihost::detect::config::{Files, declarations};
 use csihost::model::file::{Attributes, File, FileFact};
@@ -15,6 +15,7 @@ impl Files for One<'_> {
     fn file(&self, path: &HostPath) -> FileFact {
         let bytes = match path.as_bytes() {
             b"/etc/rancher/k3s/config.yaml" | b"/etc/rancher/rke2/config.yaml" => self.0,
+            b"/etc/init.d/k3s" | b"/etc/rancher/k3s/k3s.env" => self.0,
             b"/etc/rancher/k3s/config.yaml.d/x.yaml" => self.0.get(self.0.len() / 2..).unwrap_or_default(),
             _ => return FileFact::Absent,
         };
@@ -24,6 +25,7 @@ impl Files for One<'_> {
     fn list(&self, directory: &HostPath) -> Vec<Vec<u8>> {
         match directory.as_bytes() {
             b"/etc/rancher/k3s/config.yaml.d" => vec![b"x.yaml".to_vec()],
+            b"/etc/init.d" => vec![b"k3s".to_vec()],
             _ => Vec::new(),
         }
     }
@@ -40,4 +42,5 @@ fuzz_target!(|bytes: &[u8]| {
     let path = HostPath::from("/etc/systemd/system/k3s.service");
     let service = Service::read(UnitName::from("k3s.service"), [(path, text)]);
     let _ = declarations(&One(bytes), &[service]);
+    let _ = declarations(&One(bytes), &[]);
 });
