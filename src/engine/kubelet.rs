@@ -1,11 +1,12 @@
 //! Engine: reads the processes that may be a kubelet, and asks `detect` whose root is whose.
 
+use crate::detect::config::Declared;
 use crate::detect::{self, Ids, Look, Observed, World, version};
 use crate::host::Host;
 use crate::host::process::Proc;
 use crate::model::facts::Mode;
 use crate::model::file::{FileId, Trust};
-use crate::model::kubelet::{Declaration, Detection, KubeletRoot, Rejection, RejectionReason, Unread};
+use crate::model::kubelet::{Detection, KubeletRoot, Rejection, RejectionReason, Unread};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::process::{Namespaces, Process};
@@ -17,16 +18,12 @@ use std::time::Duration;
 /// How often a process is read anew that becomes another one, or another program, meanwhile.
 const ATTEMPTS: usize = 3;
 
-/// What configuration says of the kubelet, read before its processes are looked at.
+/// What is said of the kubelet's root before its processes are looked at.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Declared {
-    /// What a kubelet would use at its next start, best first.
-    pub declarations: Vec<Declaration>,
-    /// What could not be read of it.
-    pub unread: Vec<Unread>,
-    /// Whether what could not be read may name a root.
-    pub undecided: bool,
-    /// `kubelet.root-dir` of the settings.
+pub(super) struct Said {
+    /// By configuration: what a kubelet would use at its next start, best first.
+    pub configuration: Declared,
+    /// By the settings: `kubelet.root-dir`.
     pub root_dir: Option<KubeletRoot>,
 }
 
@@ -42,21 +39,21 @@ const SETTLING: Duration = Duration::from_millis(100);
 /// The kubelet's root. What runs for a moment under a kubelet's name (a monitor that asks for
 /// something, a unit that fails and is restarted) contradicts nothing: two that disagree have to
 /// do so twice.
-pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
-    let found = kubelet_now(host, proc, declared)?;
+pub(super) fn kubelet<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Result<Found<'a>> {
+    let found = kubelet_now(host, proc, said)?;
     if host.mode() == Mode::Live && found.detection.conflict.is_some() && !found.world.programs.is_empty() {
         std::thread::sleep(SETTLING);
-        return kubelet_now(host, proc, declared);
+        return kubelet_now(host, proc, said);
     }
     Ok(found)
 }
 
-fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, declared: &Declared) -> Result<Found<'a>> {
+fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Result<Found<'a>> {
     let mut observed = Observed {
-        declarations: declared.declarations.clone(),
-        undecided: declared.undecided,
-        unread: declared.unread.clone(),
-        settings: declared.root_dir.clone(),
+        declarations: said.configuration.declarations.clone(),
+        undecided: said.configuration.undecided,
+        unread: said.configuration.unread.clone(),
+        settings: said.root_dir.clone(),
         ..Observed::default()
     };
     let mut world =

@@ -1,8 +1,8 @@
 //! Engine: reads the facts of a turn. It changes nothing.
 
 use super::config::Config;
-use super::declared;
-use super::kubelet::{Declared, Found, kubelet, version};
+use super::declared::declared;
+use super::kubelet::{Found, Said, kubelet, version};
 use super::receipt;
 use crate::host::Host;
 use crate::model::bytes::shown;
@@ -17,15 +17,15 @@ use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The kubelet's root.
-pub(super) fn observe_kubelet(host: &Host, declared: &Declared) -> Result<Detection> {
+pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
     let proc = host.proc()?;
-    Ok(kubelet(host, proc.as_ref(), declared)?.detection)
+    Ok(kubelet(host, proc.as_ref(), said)?.detection)
 }
 
 /// The kubelet's root, and its version: no turn needs to know that, and to learn it may take long.
-pub(super) fn observe_with_version(host: &Host, declared: &Declared) -> Result<Detection> {
+pub(super) fn observe_with_version(host: &Host, said: &Said) -> Result<Detection> {
     let proc = host.proc()?;
-    let mut found = kubelet(host, proc.as_ref(), declared)?;
+    let mut found = kubelet(host, proc.as_ref(), said)?;
     let version = proc.as_ref().and_then(|proc| version(host, proc, &found));
     if let Some(kubelet) = &mut found.detection.kubelet {
         kubelet.version = version;
@@ -33,19 +33,13 @@ pub(super) fn observe_with_version(host: &Host, declared: &Declared) -> Result<D
     Ok(found.detection)
 }
 
-/// Adds what configuration says to `declared`.
+/// Adds what configuration says to `said`.
 pub(super) async fn with_configuration<M: ServiceManager>(
     host: &Host,
     manager: Option<&mut M>,
-    declared: Declared,
-) -> Declared {
-    let found = declared::declared(host, manager).await;
-    Declared {
-        declarations: found.declarations,
-        unread: found.unread,
-        undecided: found.undecided,
-        ..declared
-    }
+    said: Said,
+) -> Said {
+    Said { configuration: declared(host, manager).await, ..said }
 }
 
 /// Reads everything that the plan for this host depends on.
@@ -56,13 +50,13 @@ pub(super) async fn observe<M: ServiceManager>(
 ) -> Result<Facts> {
     let (settings, profile) = (&config.settings, &config.profile.profile);
     let proc = host.proc()?;
-    let declared = Declared { root_dir: settings.root_dir.clone(), ..Declared::default() };
-    let mut found = kubelet(host, proc.as_ref(), &declared)?;
+    let said = Said { root_dir: settings.root_dir.clone(), ..Said::default() };
+    let mut found = kubelet(host, proc.as_ref(), &said)?;
     // Configuration decides only where no kubelet runs; beside a running one it is for detect.
     if found.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
         let manager = manager.as_mut().ok().map(|manager| &mut **manager);
-        let declared = with_configuration(host, manager, declared).await;
-        found = kubelet(host, proc.as_ref(), &declared)?;
+        let said = with_configuration(host, manager, said).await;
+        found = kubelet(host, proc.as_ref(), &said)?;
     }
     let Found { detection, world } = found;
     let receipt = receipt::load(host)?;

@@ -2,7 +2,7 @@
 
 use super::apply::Writer;
 use super::config::Config;
-use super::kubelet::Declared;
+use super::kubelet::Said;
 use super::observe::{observe, observe_with_version, other_init, with_configuration};
 use super::receipt::Store;
 use super::status;
@@ -60,13 +60,13 @@ async fn manager<'a>(host: &'a Host, config: &Config) -> Manager<'a> {
 
 /// The kubelet's root, with what configuration says of its next start.
 pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
-    let given = Declared { root_dir: config.settings.root_dir.clone(), ..Declared::default() };
-    let declared = match &mut manager(host, config).await {
+    let given = Said { root_dir: config.settings.root_dir.clone(), ..Said::default() };
+    let said = match &mut manager(host, config).await {
         Manager::Systemd(manager) => with_configuration(host, Some(manager.as_mut()), given).await,
         Manager::Offline(manager) => with_configuration(host, Some(manager), given).await,
         Manager::None(_) => with_configuration::<Systemd>(host, None, given).await,
     };
-    observe_with_version(host, &declared)
+    observe_with_version(host, &said)
 }
 
 /// Observes and decides.

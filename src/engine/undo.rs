@@ -222,7 +222,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             return Ok(Fate::AtBoot(format!("{below} mounts are below {point}; it goes at the next reboot")));
         }
         // A kubelet that runs on it would be left on a mount that is not shared.
-        let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Declared::default())?;
+        let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Said::default())?;
         if kubelet.host_dir() == Some(point) {
             return Ok(Fate::AtBoot(format!("the kubelet uses {point}; it goes at the next reboot")));
         }

@@ -4,7 +4,6 @@ use super::process::Proc;
 use super::{Host, Result};
 use crate::model::facts::{Mode, Module};
 use crate::model::path::HostPath;
-use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
 use procfs::{FromBufRead, KernelModules};
 
 impl Host {
@@ -54,12 +53,6 @@ impl Host {
                 (name.clone(), state)
             })
             .collect())
-    }
-
-    /// Whether the kernel answers iSCSI's control socket; without it iscsid hangs at its start.
-    pub fn has_iscsi_netlink(&self) -> bool {
-        let protocol = SockProtocol::NetlinkISCSI;
-        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).is_ok()
     }
 
     /// How many iSCSI sessions are up.

@@ -127,12 +127,11 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
         let reason = format!("{kubelet} is to start after the bridge");
         place(plan, facts, Kind::Unit, drop_in_path(kubelet), &body, &reason, &[]);
     }
-    let mut enabled = Vec::new();
     for (unit, placed) in enables {
         let again = matches!(placed, Placed::Written(_));
         if placed != Placed::Taken && (again || facts.units.get(&unit).file != FileState::Enabled) {
             let reason = "the bridge is to be there before the kubelet at every boot";
-            enabled.push(plan.push(Action::EnableUnit { unit }, reason, &needs(placed, &[])));
+            plan.push(Action::EnableUnit { unit }, reason, &placed.written());
         }
     }
     if live {
