@@ -5,37 +5,7 @@
 
 use super::quote::{QuoteError, unit_value};
 use crate::model::path::HostPath;
-use crate::model::unit::UnitName;
-
-/// Units that run a kubelet, or the container engine that one runs in or talks to: what must not
-/// start before the bridge is there. Ordering after a unit that does not exist costs nothing.
-pub const KUBELET_UNITS: [&str; 15] = [
-    "kubelet.service",
-    "k3s.service",
-    "k3s-agent.service",
-    "rke2-server.service",
-    "rke2-agent.service",
-    "k0sworker.service",
-    "k0scontroller.service",
-    "snap.microk8s.daemon-kubelite.service",
-    "snap.microk8s.daemon-containerd.service",
-    "snap.k8s.kubelet.service",
-    "snap.k8s.containerd.service",
-    "microshift.service",
-    "docker.service",
-    "containerd.service",
-    "crio.service",
-];
-
-/// Those of them that run containers and no kubelet of their own; one of them runs the kubelet
-/// only where that is a container.
-pub const RUNTIME_UNITS: [&str; 5] = [
-    "snap.microk8s.daemon-containerd.service",
-    "snap.k8s.containerd.service",
-    "docker.service",
-    "containerd.service",
-    "crio.service",
-];
+use crate::model::unit::{KUBELET_UNITS, UnitName};
 
 /// The boot unit, which the kubelet starts after.
 pub const BOOT_UNIT: &str = "csihost-boot.service";

@@ -7,9 +7,9 @@ use crate::model::file::{DirFact, FileFact};
 use crate::model::generated::{Origin, origin};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Refusal, StepId};
-use crate::model::unit::{FileState, LoadState, UnitName};
+use crate::model::unit::{FileState, KUBELET_UNITS, LoadState, RUNTIME_UNITS, UnitName};
 use crate::mounts::bridge::{Bridge, Decision, decide};
-use crate::mounts::unit_text::{self, BridgeUnit, KUBELET_UNITS, RUNTIME_UNITS};
+use crate::mounts::unit_text::{self, BridgeUnit};
 use crate::settings::Settings;
 
 /// The drop-in that orders a kubelet's unit after the bridge.

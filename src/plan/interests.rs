@@ -7,9 +7,8 @@ use crate::model::facts::Facts;
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
 use crate::model::receipt::BridgeRecord;
-use crate::model::unit::UnitName;
+use crate::model::unit::{KUBELET_UNITS, UnitName};
 use crate::mounts::bridge::{Decision, STANDARD_PATH, decide};
-use crate::mounts::unit_text::KUBELET_UNITS;
 use crate::profile::Profile;
 use crate::settings::Settings;
 

@@ -34,7 +34,7 @@ use crate::model::file::FileFact;
 use crate::model::kubelet::{Confidence, Declaration, Distribution, KubeletRoot, Source, Unread};
 use crate::model::path::HostPath;
 use crate::model::service::{Service, UNKNOWN};
-use crate::model::unit::UnitName;
+use crate::model::unit::{KUBELET_UNITS, RUNTIME_UNITS, UnitName};
 
 /// What detection asks of a host's files.
 pub trait Files {
@@ -59,17 +59,6 @@ pub struct Declared {
     pub undecided: bool,
 }
 
-/// Units that start a kubelet, by their usual names.
-const UNITS: [&str; 8] = [
-    "kubelet.service",
-    "k3s.service",
-    "k3s-agent.service",
-    "rke2-server.service",
-    "rke2-agent.service",
-    "k0sworker.service",
-    "k0scontroller.service",
-    "microshift.service",
-];
 /// Where units are that somebody or something wrote on this host: systemd.unit(5), "Unit File Load
 /// Path", generators included. They are few.
 const WRITTEN: [&str; 6] = [
@@ -83,6 +72,12 @@ const WRITTEN: [&str; 6] = [
 /// Where the units of packages are: hundreds.
 const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 
+/// Whether a unit of this usual name starts a kubelet by its own command line: snaps have theirs in
+/// files of arguments, which are read themselves.
+fn starts_a_kubelet(name: &str) -> bool {
+    KUBELET_UNITS.contains(&name) && !RUNTIME_UNITS.contains(&name) && !name.starts_with("snap.")
+}
+
 /// The units of this host that may start a kubelet: those of the usual names that are there, and
 /// those that the installers of k3s and RKE2 were told to name otherwise.
 pub fn units(files: &dyn Files) -> Vec<UnitName> {
@@ -93,13 +88,14 @@ pub fn units(files: &dyn Files) -> Vec<UnitName> {
             let name = std::str::from_utf8(name).ok().filter(|name| name.ends_with(".service"))?;
             // Packages' units are not renamed, and a template starts nothing by itself.
             let renamed = (name.starts_with("k3s-") || name.starts_with("rke2-")) && !name.contains("@.");
-            if UNITS.contains(&name) || renamed { UnitName::parse(name).ok() } else { None }
+            if starts_a_kubelet(name) || renamed { UnitName::parse(name).ok() } else { None }
         }));
     }
     for directory in packaged(files) {
         // A link that leads nowhere is not absent: systemd may find what csihost does not.
         let there = |name: &&str| files.file(&HostPath::from(directory).join(name)) != FileFact::Absent;
-        units.extend(UNITS.into_iter().filter(there).map(UnitName::from));
+        let usual = KUBELET_UNITS.into_iter().filter(|name| starts_a_kubelet(name));
+        units.extend(usual.filter(there).map(UnitName::from));
     }
     units.sort();
     units.dedup();
