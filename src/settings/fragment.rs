@@ -1,6 +1,6 @@
 //! Pure: one configuration file as it is written.
 
-use super::{BridgeDirectory, Settings};
+use super::{BridgeDirectory, Multipath, Policy, Settings, StaleRecords};
 use crate::model::kubelet::KubeletRoot;
 use serde::Deserialize;
 use std::time::Duration;
@@ -15,6 +15,8 @@ pub(super) struct Fragment {
     kubelet: Kubelet,
     bridge: Bridge,
     iscsi: Iscsi,
+    features: Features,
+    packages: Packages,
     systemd: Systemd,
 }
 
@@ -35,6 +37,23 @@ struct Bridge {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Iscsi {
     enabled: Option<bool>,
+    multipath: Option<Multipath>,
+    stale_records: Option<StaleRecords>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Features {
+    encryption: Option<bool>,
+    rwx: Option<bool>,
+    v2_engine: Option<bool>,
+    flexvolume: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Packages {
+    policy: Option<Policy>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,6 +73,12 @@ fn invalid<T>(value: &Spanned<T>, message: String) -> Invalid {
     Invalid { at: value.span().start, message }
 }
 
+fn set<T>(setting: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *setting = given;
+    }
+}
+
 impl Fragment {
     /// Puts what this fragment says over `settings`.
     pub(super) fn apply(self, settings: &mut Settings) -> Result<(), Invalid> {
@@ -62,9 +87,7 @@ impl Fragment {
             settings.root_dir =
                 Some(parsed.map_err(|error| invalid(&root, format!("kubelet.root-dir: {error}")))?);
         }
-        if let Some(enabled) = self.bridge.enabled {
-            settings.bridge.enabled = enabled;
-        }
+        set(&mut settings.bridge.enabled, self.bridge.enabled);
         if let Some(directories) = self.bridge.directories {
             if directories.get_ref().is_empty() {
                 let message =
@@ -79,8 +102,15 @@ impl Fragment {
             settings.bridge.directories =
                 directories.get_ref().iter().map(parse).collect::<Result<_, _>>()?;
         }
-        if let Some(enabled) = self.iscsi.enabled {
-            settings.iscsi = enabled;
+        set(&mut settings.iscsi, self.iscsi.enabled);
+        set(&mut settings.multipath, self.iscsi.multipath);
+        set(&mut settings.stale_records, self.iscsi.stale_records);
+        set(&mut settings.features.encryption, self.features.encryption);
+        set(&mut settings.features.rwx, self.features.rwx);
+        set(&mut settings.features.v2_engine, self.features.v2_engine);
+        set(&mut settings.features.flexvolume, self.features.flexvolume);
+        if self.packages.policy.is_some() {
+            settings.packages = self.packages.policy;
         }
         if let Some(seconds) = self.systemd.job_timeout {
             if !(1..=LONGEST_JOB).contains(seconds.get_ref()) {

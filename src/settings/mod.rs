@@ -7,6 +7,7 @@ mod fragment;
 
 use crate::model::kubelet::KubeletRoot;
 use fragment::Fragment;
+use serde::Deserialize;
 use std::fmt;
 use std::time::Duration;
 
@@ -24,8 +25,65 @@ pub struct Settings {
     pub bridge: Bridge,
     /// Whether csihost cares for iSCSI (`iscsi.enabled`).
     pub iscsi: bool,
+    /// What is done about multipathd (`iscsi.multipath`).
+    pub multipath: Multipath,
+    /// What is done about node records without a session (`iscsi.stale-records`).
+    pub stale_records: StaleRecords,
+    /// What else volumes of this node need (`features`).
+    pub features: Features,
+    /// Who installs packages (`packages.policy`); the os-profile says where this does not.
+    pub packages: Option<Policy>,
     /// How long a systemd job may take (`systemd.job-timeout`, in seconds).
     pub job_timeout: Duration,
+}
+
+/// Who installs a package that is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// csihost, with the system's package manager; never while the system boots.
+    Install,
+    /// A person: it is checked, and the command is told.
+    Require,
+    /// Nobody, and it is not checked.
+    Ignore,
+}
+
+/// What csihost does where multipathd would take the disks that iSCSI brings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Multipath {
+    /// Tells.
+    Report,
+    /// Adds a drop-in that leaves Longhorn's disks alone, and no others.
+    Blacklist,
+    /// Nothing.
+    Ignore,
+}
+
+/// What csihost does about records of targets that are gone: each makes every login slow or fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StaleRecords {
+    /// Tells.
+    Report,
+    /// Removes Longhorn's own that have no session.
+    Remove,
+    /// Nothing.
+    Ignore,
+}
+
+/// What volumes of this node need beside iSCSI.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Encrypted volumes: dm_crypt, cryptsetup (`features.encryption`).
+    pub encryption: bool,
+    /// Volumes that many pods write to: an NFS client (`features.rwx`).
+    pub rwx: bool,
+    /// Longhorn's second engine: NVMe over TCP, user space drivers, huge pages (`features.v2-engine`).
+    pub v2_engine: bool,
+    /// FlexVolume drivers and the tools that their scripts call (`features.flexvolume`).
+    pub flexvolume: bool,
 }
 
 /// What the administrator wants of the bridge.
@@ -69,6 +127,10 @@ impl Default for Settings {
                 directories: directories.map(|name| BridgeDirectory(name.to_owned())).to_vec(),
             },
             iscsi: true,
+            multipath: Multipath::Report,
+            stale_records: StaleRecords::Report,
+            features: Features::default(),
+            packages: None,
             job_timeout: Duration::from_secs(30),
         }
     }
@@ -172,6 +234,7 @@ mod tests {
             ("[systemd]\njob-timeout = 0\n", "csihost.toml:2: systemd.job-timeout"),
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
+            ("[packages]\npolicy = 'always'\n", "csihost.toml:2: unknown variant `always`"),
             ("[kubelet\n", "csihost.toml:1: "),
             ("[kubelet]\nroot_dir = '/x'\n", "csihost.toml:2: unknown field `root_dir`"),
         ] {
