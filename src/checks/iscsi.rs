@@ -1,8 +1,9 @@
 //! Pure: whether an iSCSI login can work.
 
-use crate::iscsi::initiator::{self, InitiatorName};
+use crate::iscsi::initiator::{self, Naming};
 use crate::iscsi::on_host::{Daemon, advice, daemon};
 use crate::iscsi::startup::StartupAdvice;
+use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode, Module};
 use crate::model::file::FileFact;
 use crate::model::finding::{CheckStatus, Finding};
@@ -60,19 +61,36 @@ fn conf(facts: &Facts, profile: &Profile) -> Finding {
 fn name(facts: &Facts, profile: &Profile) -> Finding {
     const ID: &str = "initiator-name";
     let path = &profile.iscsi.initiator_name;
-    match initiator::parse(facts.file(path).bytes()) {
-        InitiatorName::Named(name) => Finding::new(ID, CheckStatus::Pass, crate::model::bytes::shown(&name)),
-        // open-iscsi's own units make one before iscsid starts.
-        InitiatorName::Generate => Finding::new(ID, CheckStatus::Pass, "made when iscsid first starts"),
-        InitiatorName::Missing | InitiatorName::Empty => Finding::new(
-            ID,
-            CheckStatus::Warn,
-            format!("{path} names no initiator"),
-        )
-        .detail("targets cannot tell this node from others, and iscsid may not start")
-        .remedy(format!(
-            "run sh -c 'echo InitiatorName=$(iscsi-iname) > {path}'; chmod 600 {path}, then restart iscsid"
-        )),
+    let found = |status, summary: String| Finding::new(ID, status, summary);
+    match initiator::naming(facts, path, &profile.iscsi.baked_names) {
+        Naming::Own(name) if facts.restart.contains(&profile.iscsi.service) => {
+            found(CheckStatus::Warn, format!("{}, and iscsid still goes by an older one", shown(&name)))
+                .detail("it reads its name at its start, and is not restarted while sessions are up")
+                .remedy("log out of all sessions or reboot; csihost apply then restarts iscsid")
+        }
+        Naming::Own(name) => found(CheckStatus::Pass, shown(&name)),
+        Naming::AtFirstBoot => {
+            found(CheckStatus::Pass, "each machine of this image makes its own".to_owned())
+        }
+        Naming::Baked(name) => {
+            found(CheckStatus::Warn, format!("{} is the name of all machines of this image", shown(&name)))
+                .detail("targets mistake nodes of one name for each other, and data is lost")
+                .remedy(format!(
+                    "remove {path} from the image; csihost gives each machine its own at its first boot"
+                ))
+        }
+        Naming::Needed { why, shared } => {
+            let summary = match shared {
+                Some(name) => format!("{} is not this machine's own: {why}", shown(&name)),
+                None => format!("{path} names no initiator: {why}"),
+            };
+            found(CheckStatus::Fail, summary)
+                .detail("targets mistake nodes of one name for each other; without one iscsid does not start")
+                .remedy("run csihost apply")
+        }
+        Naming::Unusable(why) => found(CheckStatus::Fail, why)
+            .detail("iscsid does not start without a name")
+            .remedy(format!("make {path} a readable file, then run csihost apply")),
     }
 }
 

@@ -5,13 +5,14 @@
 
 use super::receipt::Store;
 use crate::host::Host;
+use crate::iscsi::initiator;
 use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::file::{Attributes, FileFact};
 use crate::model::generated::{Origin, origin};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Step};
-use crate::model::receipt::{BridgeRecord, Changed};
+use crate::model::receipt::{BridgeRecord, Changed, InitiatorRecord, PendingRestart};
 use crate::model::status::{Outcome, StepStatus};
 use crate::model::unit::UnitName;
 use crate::report::journal;
@@ -108,6 +109,9 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.done(&what)
             }
             Action::WriteFile { path, bytes, .. } => self.write(path, bytes),
+            Action::NameInitiator { path, prefix, before, service, .. } => {
+                self.name_initiator(path, prefix, before.as_ref(), service)
+            }
             Action::WriteUnit { path, bytes, .. } => {
                 // Noted first: a crash in between must not leave systemd with the old bytes.
                 self.store.receipt.reload_pending = true;
@@ -142,11 +146,84 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.manager.start(unit).await?;
                 self.store.done(&what)
             }
+            Action::RestartUnit { unit } => {
+                self.owe(unit)?;
+                self.manager.restart(unit).await?;
+                self.paid(unit)
+            }
+            Action::ReloadUnit { unit } => {
+                self.owe(unit)?;
+                self.manager.reload_unit(unit).await?;
+                self.paid(unit)
+            }
+            Action::MoveAside { path, to } => {
+                if let Some(parent) = to.parent() {
+                    self.make_directory(&parent, 0o700)?;
+                }
+                let what = Changed::Moved { path: path.clone(), to: to.clone() };
+                self.store.intend(&what)?;
+                self.host.rename(path, to)?;
+                self.store.done(&what)
+            }
             Action::LoadModule { module } => {
                 let service = UnitName::from(MODULES_LOAD);
                 self.manager.restart(&service).await.with_context(|| format!("cannot load {module}"))
             }
         }
+    }
+
+    /// Writes a name that no other host has, and notes that the daemon has to learn it.
+    fn name_initiator(
+        &mut self,
+        path: &HostPath,
+        prefix: &str,
+        before: Option<&Digest>,
+        service: &UnitName,
+    ) -> Result<()> {
+        let fact = self.host.file(path);
+        let there = match &fact {
+            FileFact::Absent => None,
+            FileFact::File(file) => Some(file),
+            _ => bail!("{path} is no longer a file"),
+        };
+        if there.map(|file| Digest::of(&file.bytes)).as_ref() != before {
+            bail!("{path} was changed meanwhile; run csihost apply again");
+        }
+        let name = initiator::name(prefix, self.host.random()?);
+        let bytes = there.map_or(&[][..], |file| &file.bytes);
+        let splices = initiator::renamed(bytes, &name);
+        let named = edit::apply(bytes, &splices).context("the edit does not fit the file")?;
+        let after = Digest::of(&named);
+        if there.is_none()
+            && let Some(parent) = path.parent()
+        {
+            self.make_directory(&parent, 0o755)?;
+        }
+        let what = match before {
+            Some(before) => Changed::Patched { path: path.clone(), splices, before: before.clone(), after },
+            None => Changed::Created { path: path.clone(), after },
+        };
+        self.owe(service)?;
+        self.store.intend(&what)?;
+        self.host.write(path, &named, Attributes { mode: 0o600, uid: 0, gid: 0 })?;
+        let machine = self.host.machine().id;
+        self.store.receipt.initiator = Some(InitiatorRecord { name: Digest::of(name.as_bytes()), machine });
+        self.store.done(&what)
+    }
+
+    /// Notes that a daemon goes by what is no longer so, until it is restarted.
+    fn owe(&mut self, unit: &UnitName) -> Result<()> {
+        let due = PendingRestart { unit: unit.clone(), boot: self.host.boot_id() };
+        if self.store.receipt.restart.contains(&due) {
+            return Ok(());
+        }
+        self.store.receipt.restart.push(due);
+        self.store.save()
+    }
+
+    fn paid(&mut self, unit: &UnitName) -> Result<()> {
+        self.store.receipt.restart.retain(|due| due.unit != *unit);
+        self.store.save()
     }
 
     /// Has systemd read its unit files again, once, and only if one was changed.

@@ -17,6 +17,8 @@ pub struct Config {
     pub profile: Chosen,
     /// What this distribution is.
     pub os_release: OsRelease,
+    /// Whether the system is booting: what needs a network waits.
+    pub boot: bool,
 }
 
 /// Loads the settings (from `file` alone, if one is given) and picks the profile.
@@ -29,7 +31,7 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
         line: None,
         message: format!("no os-profile is for {}, and \"generic\" is masked", os_release.pretty_name()),
     })?;
-    Ok(Config { settings, profile, os_release })
+    Ok(Config { settings, profile, os_release, boot: false })
 }
 
 fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {

@@ -14,7 +14,6 @@ use crate::plan::interests;
 use crate::plan::{Interests, UNITS};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -60,25 +59,28 @@ pub(super) async fn observe<M: ServiceManager>(
     }
     let Found { detection, world } = found;
     let receipt = receipt::load(host)?;
+    let init = match (&manager, host.mode()) {
+        (Err(init), _) => init.clone(),
+        (Ok(_), Mode::Live) => Init::Systemd,
+        (Ok(_), Mode::Offline) => Init::Offline,
+    };
+    let boot = host.boot_id();
     let mut facts = Facts {
-        mode: host.mode(),
-        init: match (&manager, host.mode()) {
-            (Err(init), _) => init.clone(),
-            (Ok(_), Mode::Live) => Init::Systemd,
-            (Ok(_), Mode::Offline) => Init::Offline,
-        },
         detection,
         mounts: world.mounts,
-        dirs: BTreeMap::new(),
-        files: BTreeMap::new(),
-        programs: BTreeSet::new(),
-        units: Units::default(),
-        modules: BTreeMap::new(),
+        machine: host.machine(),
+        boot: config.boot,
+        initiator: receipt.initiator.clone(),
+        restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         generated: receipt.generated().cloned().collect(),
         bridge: receipt.bridge.clone(),
+        ..Facts::new(host.mode(), init)
     };
     let early = interests::early(&facts.detection, facts.bridge.as_ref(), settings, profile);
     facts.modules.extend(host.modules(proc.as_ref(), &early.modules)?);
+    if settings.iscsi {
+        facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &profile.iscsi.nodes);
+    }
     fetch(host, &mut facts, &early);
 
     let units = interests::units(&facts, settings, profile);

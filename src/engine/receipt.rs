@@ -106,9 +106,10 @@ fn happened(host: &Host, what: &Changed) -> Option<bool> {
     match what {
         Changed::Generated { path } => Some(host.exists(path)),
         Changed::Directory { path } => Some(host.exists(path)),
-        Changed::Patched { path, after, .. } => {
+        Changed::Patched { path, after, .. } | Changed::Created { path, after } => {
             Some(host.file(path).bytes().is_some_and(|bytes| Digest::of(bytes) == *after))
         }
+        Changed::Moved { path, to } => Some(host.exists(to) && !host.exists(path)),
         Changed::Enabled { .. } | Changed::Disabled { .. } | Changed::Started { .. } => None,
     }
 }

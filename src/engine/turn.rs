@@ -9,11 +9,13 @@ use super::status;
 use super::tree::Tree;
 use crate::checks;
 use crate::host::Host;
+use crate::iscsi::initiator;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::kubelet::Detection;
 use crate::model::plan::{Plan, Refusal};
 use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
+use crate::model::unit::ActiveState;
 use crate::plan;
 use crate::report::journal;
 use crate::systemd::{Offline, ServiceManager, Systemd};
@@ -124,7 +126,8 @@ async fn turn<M: ServiceManager>(
     manager: &mut M,
 ) -> Result<(Seen, Vec<StepStatus>, bool)> {
     let seen = look_with(host, config, Ok(&mut *manager)).await?;
-    let store = Store::open(host)?;
+    let mut store = Store::open(host)?;
+    remember(&mut store, &seen.facts, config)?;
     let pending = store.receipt.reload_pending;
     if seen.plan.is_empty() && !pending {
         return Ok((seen, Vec::new(), true));
@@ -142,6 +145,23 @@ async fn turn<M: ServiceManager>(
         }
     }
     Ok((after, steps, settled))
+}
+
+/// Notes what later turns want to know and no step says: which initiator name this machine has,
+/// and that a daemon which no longer runs needs no restart.
+fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()> {
+    let before = store.receipt.clone();
+    let receipt = &mut store.receipt;
+    receipt.restart.retain(|due| {
+        facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
+    });
+    let iscsi = &config.profile.profile.iscsi;
+    if config.settings.iscsi
+        && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
+    {
+        receipt.initiator = Some(record);
+    }
+    if *receipt != before { store.save() } else { Ok(()) }
 }
 
 fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant) -> Status {

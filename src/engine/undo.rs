@@ -99,6 +99,14 @@ impl<M: ServiceManager> Undo<'_, M> {
                     let fate = self.unpatch(path, splices, before, after);
                     self.settle(change, "restore", path.to_string(), fate)?;
                 }
+                Changed::Created { path, after } => {
+                    let fate = self.remove_created(path, after);
+                    self.settle(change, "remove", path.to_string(), fate)?;
+                }
+                Changed::Moved { path, to } => {
+                    let fate = self.move_back(path, to);
+                    self.settle(change, "restore", path.to_string(), fate)?;
+                }
                 _ => {}
             }
         }
@@ -171,6 +179,27 @@ impl<M: ServiceManager> Undo<'_, M> {
         Ok(Fate::Restored)
     }
 
+    fn remove_created(&mut self, path: &HostPath, after: &Digest) -> Result<Fate> {
+        match self.host.file(path).bytes() {
+            Some(bytes) if Digest::of(bytes) != *after => Ok(Fate::Kept("it was edited since".to_owned())),
+            _ => {
+                self.host.remove_file(path)?;
+                Ok(Fate::Restored)
+            }
+        }
+    }
+
+    fn move_back(&mut self, path: &HostPath, to: &HostPath) -> Result<Fate> {
+        if !self.host.exists(to) {
+            return Ok(Fate::Kept(format!("{to} is gone")));
+        }
+        if self.host.exists(path) {
+            return Ok(Fate::Left(format!("there is a new one; remove {to} if that is not needed")));
+        }
+        self.host.rename(to, path)?;
+        Ok(Fate::Restored)
+    }
+
     fn unpatch(
         &mut self,
         path: &HostPath,
@@ -205,7 +234,7 @@ impl<M: ServiceManager> Undo<'_, M> {
         if let Some(point) = unit_name::mount_point(unit) {
             return self.unmount(unit, &point).await;
         }
-        if self.host.iscsi_sessions() > 0 {
+        if !self.host.iscsi_sessions().is_empty() {
             return Ok(Fate::Left("iSCSI sessions are up; log out, then run csihost undo again".to_owned()));
         }
         if self.manager.units(std::slice::from_ref(unit)).await?.get(unit).active == ActiveState::Active {

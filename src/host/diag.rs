@@ -17,11 +17,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 const BY_FAMILY: u16 = 20;
 /// NLM_F_REQUEST (linux/netlink.h).
 const REQUEST: u16 = 1;
-/// UDIAG_SHOW_NAME and UDIAG_SHOW_VFS (linux/unix_diag.h).
-const SHOW: u32 = 1 | 2;
-/// The attributes UNIX_DIAG_NAME and UNIX_DIAG_VFS.
+/// UDIAG_SHOW_NAME, UDIAG_SHOW_VFS and UDIAG_SHOW_UID (linux/unix_diag.h).
+const SHOW: u32 = 1 | 2 | 64;
+/// The attributes UNIX_DIAG_NAME, UNIX_DIAG_VFS and UNIX_DIAG_UID.
 const NAME: u16 = 0;
 const VFS: u16 = 1;
+const UID: u16 = 7;
 /// SOCK_STREAM, and TCP_LISTEN, which Unix sockets use too.
 const STREAM: u8 = 1;
 const LISTEN: u8 = 10;
@@ -46,6 +47,15 @@ impl Diag {
     /// The socket with `inode`, if it is a stream socket that listens under a path name.
     pub(super) fn listener(&self, inode: u64) -> Option<Listener> {
         listener(&self.ask(inode)?)
+    }
+
+    /// Whether the socket with `inode` is a stream socket of root's that listens under the
+    /// abstract `name`. Before Linux 5.3 the kernel does not tell whose a socket is.
+    pub(super) fn listens_abstractly(&self, inode: u64, name: &[u8]) -> bool {
+        let Some(message) = self.ask(inode) else { return false };
+        let listens = message.get(1..3) == Some(&[STREAM, LISTEN]);
+        let named = attribute(&message, NAME).and_then(|told| told.strip_prefix(b"\0")) == Some(name);
+        listens && named && attribute(&message, UID).is_none_or(|uid| word(uid, 0) == Some(0))
     }
 
     /// The kernel's answer, a unix_diag_msg with its attributes; `None` if it has no such socket.
@@ -85,24 +95,27 @@ fn listener(message: &[u8]) -> Option<Listener> {
     if (kind, state) != (STREAM, LISTEN) {
         return None;
     }
-    let (mut name, mut file) = (None, None);
+    let file = attribute(message, VFS).and_then(|value| {
+        let (inode, device) = (word(value, 0)?, word(value, 4)?);
+        Some(FileId { device: Device::from_kernel(device), inode: inode.into() })
+    });
+    // An abstract name begins with a zero; a path may end in some.
+    let name = attribute(message, NAME).filter(|name| name.first().is_some_and(|&b| b != 0))?;
+    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
+    Some(Listener { name: name.get(..end)?.to_vec(), file })
+}
+
+/// The value of an attribute of a unix_diag_msg.
+fn attribute(message: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut rest = message.get(16..)?;
     while let Some(length) = half(rest, 0).map(usize::from).filter(|&length| length >= 4) {
         let value = rest.get(4..length)?;
-        match half(rest, 2)? {
-            NAME => name = Some(value),
-            VFS => {
-                let (inode, device) = (word(value, 0)?, word(value, 4)?);
-                file = Some(FileId { device: Device::from_kernel(device), inode: inode.into() });
-            }
-            _ => {}
+        if half(rest, 2)? == wanted {
+            return Some(value);
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    // An abstract name begins with a zero; a path may end in some.
-    let name = name.filter(|name| name.first().is_some_and(|&b| b != 0))?;
-    let end = name.iter().position(|&b| b == 0).unwrap_or(name.len());
-    Some(Listener { name: name.get(..end)?.to_vec(), file })
+    None
 }
 
 fn half(bytes: &[u8], at: usize) -> Option<u16> {
@@ -143,6 +156,9 @@ mod tests {
         let forged = b"x\n0: 2 0 00010000 0001 01 5 /x/pod-resources/1";
         let hidden = UnixListener::bind_addr(&SocketAddr::from_abstract_name(forged).unwrap()).unwrap();
         assert_eq!(diag.listener(fstat(&hidden).unwrap().st_ino), None, "it has no path");
+        let inode = fstat(&hidden).unwrap().st_ino;
+        assert!(diag.listens_abstractly(inode, forged));
+        assert!(!diag.listens_abstractly(inode, b"x"), "another name");
         assert_eq!(diag.listener(u64::MAX), None);
         assert_eq!(diag.listener(1), None);
     }

@@ -1,10 +1,13 @@
 //! Edge: what the running kernel can do, and what PID 1 is.
 
 use super::process::Proc;
+use super::read::io_failed;
 use super::{Host, Result};
-use crate::model::facts::{Mode, Module};
+use crate::model::digest::Digest;
+use crate::model::facts::{Machine, Mode, Module};
 use crate::model::path::HostPath;
 use procfs::{FromBufRead, KernelModules};
+use std::io::Read;
 
 impl Host {
     /// The running kernel's release, as `uname -r` shows it.
@@ -55,9 +58,39 @@ impl Host {
             .collect())
     }
 
-    /// How many iSCSI sessions are up.
-    pub fn iscsi_sessions(&self) -> usize {
-        self.list(&HostPath::from("/sys/class/iscsi_session")).map_or(0, |sessions| sessions.len())
+    /// Which machine this is, and which kernel runs on it.
+    pub fn machine(&self) -> Machine {
+        // "uninitialized" stands in images that were never booted (machine-id(5)).
+        let id = self.file(&HostPath::from("/etc/machine-id"));
+        let id = id.bytes().map(<[u8]>::trim_ascii).filter(|id| id.len() == 32);
+        let pages = HostPath::from("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages");
+        let live = self.mode() == Mode::Live;
+        let pages = live
+            .then(|| self.file(&pages))
+            .and_then(|file| std::str::from_utf8(file.bytes()?.trim_ascii()).ok()?.parse().ok());
+        Machine {
+            id: id.map(Digest::of),
+            kernel: self.kernel_release(),
+            hostname: if live { self.hostname() } else { String::new() },
+            huge_pages: pages,
+        }
+    }
+
+    /// Which boot this is (/proc/sys/kernel/random/boot_id); empty offline.
+    pub fn boot_id(&self) -> String {
+        let file = self.file(&HostPath::from("/proc/sys/kernel/random/boot_id"));
+        match (self.mode(), file.bytes()) {
+            (Mode::Live, Some(id)) => String::from_utf8_lossy(id.trim_ascii()).into_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// Random bytes from the kernel (random(4)).
+    pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
+        let path = HostPath::from("/dev/urandom");
+        let mut bytes = [0; N];
+        let read = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+        read.map_err(io_failed("read", &path)).map(|()| bytes)
     }
 
     /// Whether systemd is PID 1 (sd_booted(3)).

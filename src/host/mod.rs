@@ -5,6 +5,7 @@
 //! swapped while a path is followed.
 
 mod diag;
+mod iscsi;
 mod kernel;
 mod lock;
 mod output;

@@ -10,7 +10,7 @@ use super::{Host, HostError, Result, failed};
 use crate::model::file::Attributes;
 use crate::model::path::HostPath;
 use nix::Error as Errno;
-use nix::fcntl::{OFlag, openat, renameat};
+use nix::fcntl::{OFlag, RenameFlags, openat, renameat, renameat2};
 use nix::sys::stat::{Mode, SFlag, fchmod, mkdirat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fsync, symlinkat, unlinkat};
 use std::io::Write;
@@ -141,6 +141,17 @@ impl Host {
             .map(|(prefix, _)| prefix)
             .filter(|prefix| !self.exists(prefix))
             .collect()
+    }
+
+    /// Moves what is at `from` to `to`, where nothing may be, on the same file system.
+    pub fn rename(&self, from: &HostPath, to: &HostPath) -> Result<()> {
+        let (source, target) = (self.walk(from, Last::Keep)?, self.walk(to, Last::Keep)?);
+        let (source_dir, target_dir) = (source.parent(self), target.parent(self));
+        let flags = RenameFlags::RENAME_NOREPLACE;
+        renameat2(source_dir, source.name.as_slice(), target_dir, target.name.as_slice(), flags)
+            .map_err(failed("move", from))?;
+        sync_directory(source_dir).map_err(failed("sync the directory of", from))?;
+        sync_directory(target_dir).map_err(failed("sync the directory of", to))
     }
 
     /// Removes a file or a link; nothing there is no error.

@@ -1,6 +1,12 @@
 //! iSCSI: initiatorname.iscsi, the file that names this host to iSCSI targets.
 
 use super::conf;
+use crate::model::digest::Digest;
+use crate::model::edit::{Splice, Text};
+use crate::model::facts::{Facts, Mode};
+use crate::model::file::FileFact;
+use crate::model::path::HostPath;
+use crate::model::receipt::InitiatorRecord;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +39,128 @@ pub fn parse(file: Option<&[u8]>) -> InitiatorName {
     }
 }
 
+/// Whether this host's name is its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Naming {
+    /// It has this name, and nothing speaks against it.
+    Own(Vec<u8>),
+    /// It has none, and each machine that this image becomes makes its own.
+    AtFirstBoot,
+    /// An image has this name, and so will all machines that it becomes.
+    Baked(Vec<u8>),
+    /// It needs a new one.
+    Needed {
+        /// Why.
+        why: &'static str,
+        /// The one that it has, and shares with others.
+        shared: Option<Vec<u8>>,
+    },
+    /// Nobody can read or write it, and why.
+    Unusable(String),
+}
+
+/// Judges the initiator name of the host with these facts. `baked` are names that are known to be
+/// part of an image.
+pub fn naming(facts: &Facts, path: &HostPath, baked: &[String]) -> Naming {
+    let file = facts.file(path);
+    match file {
+        FileFact::Absent | FileFact::File(_) => {}
+        FileFact::Directory | FileFact::Special | FileFact::Masked => {
+            return Naming::Unusable(format!("{path} is not a file"));
+        }
+        FileFact::Unreadable(why) => return Naming::Unusable(why.clone()),
+    }
+    let needed = |why| match facts.mode {
+        Mode::Live => Naming::Needed { why, shared: None },
+        Mode::Offline => Naming::AtFirstBoot,
+    };
+    let name = match parse(file.bytes()) {
+        InitiatorName::Missing => return needed("there is none"),
+        InitiatorName::Empty => return needed("the file names none"),
+        InitiatorName::Generate => return needed("the file asks for one to be made"),
+        InitiatorName::Named(name) => name,
+    };
+    if facts.mode == Mode::Offline {
+        return match facts.machine.id {
+            Some(_) => Naming::Own(name),
+            None => Naming::Baked(name),
+        };
+    }
+    let shared = |why| Naming::Needed { why, shared: Some(name.clone()) };
+    if baked.iter().any(|baked| baked.as_bytes() == name) {
+        return shared("every machine of this image has the same");
+    }
+    match &facts.initiator {
+        // Somebody gave this host another name since: that is the one to go by.
+        Some(record) if record.name != Digest::of(&name) => Naming::Own(name),
+        Some(record) if facts.machine.id.is_some() && record.machine != facts.machine.id => {
+            shared("it was made for another machine, of which this one is a copy")
+        }
+        _ => Naming::Own(name),
+    }
+}
+
+/// What is to be remembered of the name, where that is not what is remembered.
+pub fn to_remember(facts: &Facts, path: &HostPath, baked: &[String]) -> Option<InitiatorRecord> {
+    let name = match naming(facts, path, baked) {
+        Naming::Own(name) | Naming::Baked(name) => name,
+        _ => return None,
+    };
+    let record = InitiatorRecord { name: Digest::of(&name), machine: facts.machine.id.clone() };
+    (facts.initiator.as_ref() != Some(&record)).then_some(record)
+}
+
+/// Whether `prefix` can begin an initiator name: `iqn.`, a month, a reversed domain, and what its
+/// owner likes (RFC 3720, 3.2.6.3.1; RFC 3722 allows lower case, digits, `-`, `.` and `:`).
+pub fn is_prefix(prefix: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b);
+    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
+    let dated =
+        prefix.strip_prefix("iqn.").and_then(|rest| rest.split_once('.')).is_some_and(|(date, rest)| {
+            date.split_once('-').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
+                && rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        });
+    // 223 bytes are the most, and a colon and twelve digits follow.
+    dated && prefix.len() <= 210 && prefix.bytes().all(allowed)
+}
+
+/// What stands in a diff for the part that is made when the name is written.
+pub const OPEN_END: &str = "(12 random digits)";
+
+/// A name: `prefix`, a colon, and twelve hexadecimal digits, as iscsi-iname makes it.
+pub fn name(prefix: &str, random: [u8; 6]) -> String {
+    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{prefix}:{digits}")
+}
+
+/// The edit that gives a file `name`: its line stands where the old name's, or the request for
+/// one, was, and all other lines stay. Every competing line goes: iscsid takes the first,
+/// Debian's scripts look at the beginnings of lines, and OpenRC's run the file.
+pub fn renamed(file: &[u8], name: &str) -> Vec<Splice> {
+    let new = format!("InitiatorName={name}\n").into_bytes();
+    let mut splices = Vec::new();
+    let mut at = 0;
+    for line in file.split_inclusive(|&b| b == b'\n') {
+        if conf::first_value(line, b"InitiatorName").is_some() || is_assignment(line) {
+            let new = if splices.is_empty() { new.clone() } else { Vec::new() };
+            splices.push(Splice { at, old: Text(line.to_vec()), new: Text(new) });
+        }
+        at += line.len();
+    }
+    if splices.is_empty() {
+        let broken = !file.is_empty() && !file.ends_with(b"\n");
+        let new = if broken { [b"\n", new.as_slice()].concat() } else { new };
+        splices.push(Splice { at: file.len(), old: Text(Vec::new()), new: Text(new) });
+    }
+    splices
+}
+
+/// Whether a line asks for a name, or names none.
+fn is_assignment(line: &[u8]) -> bool {
+    let line = line.trim_ascii();
+    line.starts_with(b"GenerateName=") || line.starts_with(b"InitiatorName")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +181,122 @@ mod tests {
             assert_eq!(parse(Some(text.as_bytes())), expected, "{text:?}");
         }
         assert_eq!(parse(None), InitiatorName::Missing);
+    }
+
+    const PATH: &str = "/etc/iscsi/initiatorname.iscsi";
+
+    fn host(mode: Mode, text: Option<&str>) -> Facts {
+        let mut facts = Facts::new(mode, crate::model::facts::Init::Systemd);
+        let path = HostPath::from(PATH);
+        if let Some(text) = text {
+            let attributes = crate::model::file::Attributes { mode: 0o600, uid: 0, gid: 0 };
+            let bytes = text.as_bytes().to_vec();
+            let file = crate::model::file::File { bytes, attributes, canonical: path.clone() };
+            facts.files.insert(path, FileFact::File(file));
+        }
+        facts.machine.id = Some(Digest::of(b"this machine"));
+        facts
+    }
+
+    fn judged(facts: &Facts) -> Naming {
+        naming(facts, &HostPath::from(PATH), &["iqn.2020-01.com.example:baked".to_owned()])
+    }
+
+    fn is_needed(naming: &Naming) -> bool {
+        matches!(naming, Naming::Needed { .. })
+    }
+
+    #[test]
+    fn a_host_without_a_name_of_its_own_needs_one_and_a_good_name_stays() {
+        for text in [
+            None,
+            Some(""),
+            Some("GenerateName=yes\n"),
+            Some("InitiatorName=iqn.2020-01.com.example:baked\n"),
+        ] {
+            assert!(is_needed(&judged(&host(Mode::Live, text))), "{text:?}");
+        }
+        let good = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
+        assert_eq!(judged(&good), Naming::Own(b"iqn.a".to_vec()));
+    }
+
+    #[test]
+    fn a_name_that_came_with_a_copied_disk_is_noticed() {
+        let record = |name: &[u8], machine: Option<&[u8]>| {
+            Some(InitiatorRecord { name: Digest::of(name), machine: machine.map(Digest::of) })
+        };
+        let mut facts = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
+        for (initiator, needed) in [
+            (None, false),
+            (record(b"iqn.a", Some(b"this machine")), false),
+            (record(b"iqn.a", Some(b"another")), true),
+            (record(b"iqn.a", None), true),
+            // Somebody changed the name after the copy was made.
+            (record(b"iqn.b", Some(b"another")), false),
+        ] {
+            facts.initiator = initiator;
+            assert_eq!(is_needed(&judged(&facts)), needed, "{:?}", facts.initiator);
+        }
+        facts.initiator = record(b"iqn.b", Some(b"another"));
+        let remembered = to_remember(&facts, &HostPath::from(PATH), &[]);
+        assert_eq!(remembered, record(b"iqn.a", Some(b"this machine")));
+        facts.initiator = remembered;
+        assert_eq!(to_remember(&facts, &HostPath::from(PATH), &[]), None);
+        // A host that cannot tell which machine it is knows no copies.
+        facts.machine.id = None;
+        facts.initiator = record(b"iqn.a", Some(b"another"));
+        assert!(!is_needed(&judged(&facts)));
+    }
+
+    #[test]
+    fn an_image_is_not_given_a_name() {
+        for text in [None, Some("GenerateName=yes\n")] {
+            assert_eq!(judged(&host(Mode::Offline, text)), Naming::AtFirstBoot, "{text:?}");
+        }
+        let mut image = host(Mode::Offline, Some("InitiatorName=iqn.a\n"));
+        image.machine.id = None;
+        assert_eq!(judged(&image), Naming::Baked(b"iqn.a".to_vec()));
+        let remembered = to_remember(&image, &HostPath::from(PATH), &[]).unwrap();
+        assert_eq!(remembered.machine, None);
+        let mut machine = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
+        machine.initiator = Some(remembered);
+        assert!(is_needed(&judged(&machine)), "the machine that the image became");
+    }
+
+    #[test]
+    fn a_prefix_is_an_iqn_of_somebody() {
+        for good in ["iqn.1993-08.org.debian:01", "iqn.1994-05.com.redhat", "iqn.2026-11.io.csihost:01"] {
+            assert!(is_prefix(good), "{good}");
+        }
+        for bad in [
+            "",
+            "iqn.",
+            "iqn.1993.org",
+            "eui.0123456789abcdef",
+            "iqn.1993-08.",
+            "iqn.1993-08.Org",
+            "iqn.1993-08.o\n",
+        ] {
+            assert!(!is_prefix(bad), "{bad:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn after_the_edit_the_new_name_is_the_only_one(file in "(InitiatorName ?= ?iqn.[a-c]{0,2}|GenerateName=yes|#.{0,4}|[a-z]{0,3}|\n|\r\n){0,8}", random: [u8; 6]) {
+            let name = name("iqn.1993-08.org.debian:01", random);
+            let edited = crate::model::edit::apply(file.as_bytes(), &renamed(file.as_bytes(), &name)).unwrap();
+            proptest::prop_assert_eq!(parse(Some(&edited)), InitiatorName::Named(name.clone().into_bytes()));
+            let line = format!("InitiatorName={name}\n");
+            let lines: Vec<&[u8]> = edited.split_inclusive(|&b| b == b'\n').collect();
+            proptest::prop_assert_eq!(lines.iter().filter(|l| **l == line.as_bytes()).count(), 1);
+            proptest::prop_assert!(!lines.iter().any(|l| l.starts_with(b"GenerateName=")));
+            // Every other line stays, in its order.
+            let kept = |text: &[u8]| -> Vec<Vec<u8>> {
+                let lines = text.split(|&b| b == b'\n').map(<[u8]>::to_vec);
+                lines.filter(|l| !l.is_empty() && conf::first_value(l, b"InitiatorName").is_none() && !is_assignment(l)).collect()
+            };
+            proptest::prop_assert_eq!(kept(&edited), kept(file.as_bytes()));
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod conf;
 pub mod initiator;
+pub mod multipath;
 pub mod on_host;
+pub mod records;
 mod repair;
 pub mod startup;

@@ -1,11 +1,12 @@
 //! What was observed of the host in one turn.
 
+use super::digest::Digest;
 use super::file::{DirFact, FileFact};
 use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
-use super::receipt::BridgeRecord;
-use super::unit::Units;
+use super::receipt::{BridgeRecord, InitiatorRecord};
+use super::unit::{UnitName, Units};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which host a turn is about.
@@ -45,6 +46,44 @@ pub enum Module {
     Unknown,
 }
 
+/// What iSCSI does on this host now; nothing of it is known offline.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IscsiState {
+    /// The targets that sessions are up to.
+    pub sessions: Vec<Vec<u8>>,
+    /// Whether the kernel has the control socket that iscsid opens at its start (NETLINK_ISCSI);
+    /// `None` where it comes with a module that can be loaded, and so cannot be asked for without
+    /// loading it.
+    pub control: Option<bool>,
+    /// Whether iscsid, or systemd in its place, listens where iscsiadm will look for it.
+    pub listening: Option<bool>,
+    /// The targets that open-iscsi keeps records of.
+    pub records: Vec<NodeRecord>,
+}
+
+/// What open-iscsi remembers of a target: `nodes/TARGET/PORTAL…` (open-iscsi, idbm.c).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its directory.
+    pub path: HostPath,
+    /// The target's name.
+    pub target: Vec<u8>,
+}
+
+/// Which machine this is, and which kernel runs on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// A digest of /etc/machine-id, which is not for others to see (machine-id(5)); `None` where
+    /// there is none yet, as in an image.
+    pub id: Option<Digest>,
+    /// `uname -r`.
+    pub kernel: Option<String>,
+    /// The node's name.
+    pub hostname: String,
+    /// Huge pages of 2 MiB that the kernel keeps.
+    pub huge_pages: Option<u64>,
+}
+
 /// Everything that a decision may depend on.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -66,6 +105,16 @@ pub struct Facts {
     pub units: Units,
     /// Kernel modules that were asked for.
     pub modules: BTreeMap<String, Module>,
+    /// What iSCSI does now.
+    pub iscsi: IscsiState,
+    /// The machine.
+    pub machine: Machine,
+    /// Whether this is the turn of the boot unit: what needs a network waits for another one.
+    pub boot: bool,
+    /// The initiator name that was seen last, and the machine that it is for.
+    pub initiator: Option<InitiatorRecord>,
+    /// Daemons that still go by what a file said before csihost changed it.
+    pub restart: Vec<UnitName>,
     /// Files that csihost generated in earlier turns.
     pub generated: BTreeSet<HostPath>,
     /// The bridge of earlier turns.
@@ -73,6 +122,28 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// A host of which nothing else is known yet.
+    pub fn new(mode: Mode, init: Init) -> Self {
+        Self {
+            mode,
+            init,
+            detection: Detection::default(),
+            mounts: MountTable::default(),
+            dirs: BTreeMap::new(),
+            files: BTreeMap::new(),
+            programs: BTreeSet::new(),
+            units: Units::default(),
+            modules: BTreeMap::new(),
+            iscsi: IscsiState::default(),
+            machine: Machine::default(),
+            boot: false,
+            initiator: None,
+            restart: Vec::new(),
+            generated: BTreeSet::new(),
+            bridge: None,
+        }
+    }
+
     /// What is at the file path; a path that was never asked for counts as absent.
     pub fn file(&self, path: &HostPath) -> &FileFact {
         self.files.get(path).unwrap_or(&FileFact::Absent)

@@ -51,6 +51,26 @@ pub enum Action {
         /// Permission bits of the last one; those above get 0755.
         mode: u32,
     },
+    /// Gives this host an iSCSI initiator name that no other host has.
+    NameInitiator {
+        /// The file that holds it, symbolic links resolved.
+        path: HostPath,
+        /// What the new name begins with; the rest is random, made when the step is done.
+        prefix: String,
+        /// The file as it was read; `None` where there is none.
+        before: Option<Digest>,
+        /// A unified diff in which the new name's end is left open.
+        diff: String,
+        /// The service that has to read it again, if it runs then.
+        service: UnitName,
+    },
+    /// Takes what open-iscsi remembers of a target that is gone out of its sight.
+    MoveAside {
+        /// The target's directory.
+        path: HostPath,
+        /// Where it is kept, on the same file system.
+        to: HostPath,
+    },
     /// Has a unit started at boot.
     EnableUnit {
         /// Which.
@@ -63,6 +83,16 @@ pub enum Action {
     },
     /// Starts a unit now.
     StartUnit {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Stops a daemon and starts it, so that it reads what was changed.
+    RestartUnit {
+        /// Which.
+        unit: UnitName,
+    },
+    /// Has a daemon read its configuration again, without a stop.
+    ReloadUnit {
         /// Which.
         unit: UnitName,
     },
@@ -85,7 +115,10 @@ impl Action {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::PatchFile { .. } => "patch-file",
-            Self::WriteFile { .. } => "write-file",
+            Self::WriteFile { .. } | Self::NameInitiator { .. } => "write-file",
+            Self::MoveAside { .. } => "move-aside",
+            Self::RestartUnit { .. } => "restart-unit",
+            Self::ReloadUnit { .. } => "reload-unit",
             Self::WriteUnit { .. } => "write-unit",
             Self::RemoveUnit { .. } => "remove-unit",
             Self::MakeDirectory { .. } => "make-directory",
@@ -105,33 +138,40 @@ impl Action {
             | Self::WriteUnit { path, .. }
             | Self::RemoveUnit { path }
             | Self::ShareMount { path, .. }
+            | Self::NameInitiator { path, .. }
+            | Self::MoveAside { path, .. }
             | Self::MakeDirectory { path, .. } => path.to_string(),
-            Self::EnableUnit { unit } | Self::DisableUnit { unit } | Self::StartUnit { unit } => {
-                unit.to_string()
-            }
+            Self::EnableUnit { unit }
+            | Self::DisableUnit { unit }
+            | Self::StartUnit { unit }
+            | Self::RestartUnit { unit }
+            | Self::ReloadUnit { unit } => unit.to_string(),
             Self::LoadModule { module } => module.clone(),
         }
     }
 
-    /// When in a plan it is done: files, then units, then links, then what has to start.
+    /// When in a plan it is done: files, units, links, then what has to start.
     fn phase(&self) -> u8 {
         match self {
-            Self::PatchFile { .. } | Self::WriteFile { .. } => 0,
-            Self::MakeDirectory { .. } => 1,
-            Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 2,
-            Self::DisableUnit { .. } | Self::EnableUnit { .. } => 3,
-            Self::LoadModule { .. } => 4,
-            Self::ShareMount { .. } => 5,
-            Self::StartUnit { .. } => 6,
+            Self::PatchFile { .. } | Self::WriteFile { .. } | Self::NameInitiator { .. } => 1,
+            Self::MoveAside { .. } => 1,
+            Self::MakeDirectory { .. } => 2,
+            Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 3,
+            Self::DisableUnit { .. } | Self::EnableUnit { .. } => 4,
+            Self::LoadModule { .. } => 5,
+            Self::ShareMount { .. } => 6,
+            Self::RestartUnit { .. } | Self::ReloadUnit { .. } => 7,
+            Self::StartUnit { .. } => 8,
         }
     }
 
     /// The text that changes, where it is text.
     pub fn diff(&self) -> Option<&str> {
         match self {
-            Self::PatchFile { diff, .. } | Self::WriteFile { diff, .. } | Self::WriteUnit { diff, .. } => {
-                Some(diff)
-            }
+            Self::PatchFile { diff, .. }
+            | Self::WriteFile { diff, .. }
+            | Self::WriteUnit { diff, .. }
+            | Self::NameInitiator { diff, .. } => Some(diff),
             _ => None,
         }
     }

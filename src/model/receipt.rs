@@ -18,6 +18,12 @@ pub struct Receipt {
     pub reload_pending: bool,
     /// The bridge that was built last.
     pub bridge: Option<BridgeRecord>,
+    /// The initiator name that was seen last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initiator: Option<InitiatorRecord>,
+    /// Daemons that were not restarted yet after csihost changed what they read at their start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<PendingRestart>,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -27,6 +33,25 @@ pub struct Receipt {
 pub struct BridgeRecord {
     /// The kubelet root, as a directory of the host.
     pub root: HostPath,
+}
+
+/// An initiator name and the machine that it is for: where the machine is another one, the name
+/// came with a copied disk, and the machine that it was copied from has it too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitiatorRecord {
+    /// A digest of the name.
+    pub name: Digest,
+    /// The digest of its machine's id; `None` for a name that was found in an image.
+    pub machine: Option<Digest>,
+}
+
+/// A daemon that has to be restarted, in the boot in which that became necessary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingRestart {
+    /// Its service.
+    pub unit: UnitName,
+    /// /proc/sys/kernel/random/boot_id: after a reboot it has been restarted.
+    pub boot: String,
 }
 
 /// One change, and how far it came.
@@ -47,6 +72,20 @@ pub enum Changed {
     Generated {
         /// Where.
         path: HostPath,
+    },
+    /// A file of somebody else's that was not there.
+    Created {
+        /// Where.
+        path: HostPath,
+        /// What it was given.
+        after: Digest,
+    },
+    /// A directory of somebody else's that was moved out of the way.
+    Moved {
+        /// Where it was.
+        path: HostPath,
+        /// Where it is.
+        to: HostPath,
     },
     /// Lines of somebody else's file.
     Patched {
@@ -87,7 +126,14 @@ impl Receipt {
 
     /// Nothing changed yet.
     pub fn new() -> Self {
-        Self { version: Self::VERSION, reload_pending: false, bridge: None, changes: Vec::new() }
+        Self {
+            version: Self::VERSION,
+            reload_pending: false,
+            bridge: None,
+            initiator: None,
+            restart: Vec::new(),
+            changes: Vec::new(),
+        }
     }
 
     /// Notes that `what` is about to be changed; the same intention twice is one.
@@ -159,6 +205,7 @@ mod tests {
             {"done":true,"change":"enabled","unit":"iscsid.socket"},
             {"done":true,"change":"disabled","unit":"iscsi.service"},
             {"done":true,"change":"started","unit":"iscsid.socket"}]}"#;
+        // What later versions added is not in it, and is not missed.
         let receipt: Receipt = serde_json::from_str(frozen).unwrap();
         assert_eq!(receipt.changes.len(), 6);
         let again = serde_json::to_string(&receipt).unwrap();

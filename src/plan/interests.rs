@@ -2,7 +2,7 @@
 
 use super::asked::Interests;
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
-use super::{directories, iscsi};
+use super::{directories, iscsi, modules, multipath};
 use crate::model::facts::Facts;
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
@@ -37,8 +37,9 @@ pub fn early(
     if settings.iscsi {
         interests.files.extend([profile.iscsi.conf.clone(), profile.iscsi.initiator_name.clone()]);
         interests.programs.push(profile.iscsi.daemon.clone());
-        interests.modules.extend(profile.iscsi.modules.iter().cloned());
+        multipath::early(settings, &mut interests);
     }
+    interests.modules = modules::wanted(settings, profile);
     interests
 }
 
@@ -47,7 +48,9 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
     let mut interests = Interests::default();
     if settings.iscsi {
         iscsi::interests(facts, profile, &mut interests);
+        multipath::interests(facts, settings, &mut interests);
     }
+    modules::interests(&mut interests);
     if let Some(bridge) = wanted(facts, settings) {
         // Where the kubelet's unit is known already, systemd need not look for all others.
         if kubelet_units(facts).is_empty() {

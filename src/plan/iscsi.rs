@@ -1,29 +1,29 @@
 //! Pure: the steps that make iSCSI ready.
 
 use super::asked::Interests;
-use super::files::{Kind, place};
 use crate::iscsi::on_host::{Daemon, daemon};
 use crate::model::facts::{Facts, Init, Module};
-use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{ActiveState, FileState, UnitName};
 use crate::profile::Profile;
 use crate::settings::Settings;
-
-/// Modules that systemd loads at every boot (modules-load.d(5)).
-const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
 
 /// What decides.
 pub(super) fn interests(facts: &Facts, profile: &Profile, interests: &mut Interests) {
     interests.units.extend(profile.iscsi.units.iter().cloned());
     interests.enablement.extend(profile.iscsi.units.iter().cloned());
     interests.units.push(profile.iscsi.service.clone());
-    interests.files.push(HostPath::from(MODULES_LOAD));
     super::startup::interests(facts, profile, interests);
 }
 
-/// Adds what iSCSI needs to `plan`.
-pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: &mut Plan) {
+/// Adds what iSCSI needs to `plan`; `loaded` are the steps that load modules.
+pub(super) fn plan(
+    facts: &Facts,
+    settings: &Settings,
+    profile: &Profile,
+    loaded: &[StepId],
+    plan: &mut Plan,
+) {
     if !settings.iscsi {
         return;
     }
@@ -60,7 +60,9 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: 
         }
     };
     super::startup::plan(facts, profile, plan);
-    let loaded = load_modules(facts, profile, plan);
+    super::initiator::plan(facts, profile, plan);
+    super::records::plan(facts, settings, plan);
+    super::multipath::plan(facts, settings, plan);
     let state = facts.units.get(&unit);
     if state.file == FileState::Disabled {
         let reason = "iscsid is to be reachable after every boot";
@@ -83,30 +85,8 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: 
                 remedy: format!("boot a kernel that has {module}, or install this kernel's extra modules"),
             }),
             _ => {
-                plan.push(Action::StartUnit { unit }, "iscsid is not reachable", &loaded);
+                plan.push(Action::StartUnit { unit }, "iscsid is not reachable", loaded);
             }
         }
     }
-}
-
-/// Has the modules loaded now and at every boot.
-fn load_modules(facts: &Facts, profile: &Profile, plan: &mut Plan) -> Vec<StepId> {
-    let known = profile.iscsi.modules.iter().map(|name| (name, facts.module(name)));
-    let wanted: Vec<(&String, Module)> =
-        known.filter(|(_, state)| !matches!(state, Module::BuiltIn | Module::Missing)).collect();
-    if wanted.is_empty() {
-        return Vec::new();
-    }
-    let body: String = wanted.iter().map(|(name, _)| format!("{name}\n")).collect();
-    let path = HostPath::from(MODULES_LOAD);
-    let placed = place(plan, facts, Kind::File, path, &body, "iSCSI needs them at every boot", &[]);
-    let needs = placed.written();
-    wanted
-        .iter()
-        .filter(|(_, state)| *state == Module::Loadable)
-        .map(|(name, _)| {
-            let action = Action::LoadModule { module: (*name).clone() };
-            plan.push(action, "a login over TCP needs it", &needs)
-        })
-        .collect()
 }

@@ -3,8 +3,12 @@
 mod asked;
 mod bridge;
 mod files;
+mod initiator;
 pub mod interests;
 mod iscsi;
+pub mod modules;
+mod multipath;
+mod records;
 mod startup;
 
 use crate::model::facts::{Facts, Init};
@@ -23,7 +27,9 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
     let mut plan = Plan::default();
     match &facts.init {
         Init::Systemd | Init::Offline => {
-            iscsi::plan(facts, settings, profile, &mut plan);
+            let loaded = modules::plan(facts, settings, profile, &mut plan);
+            iscsi::plan(facts, settings, profile, &loaded, &mut plan);
+            modules::huge_pages(facts, settings, &mut plan);
             bridge::plan(facts, settings, &mut plan);
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {

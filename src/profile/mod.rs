@@ -70,6 +70,19 @@ pub struct Iscsi {
     pub service: UnitName,
     /// Kernel modules that a login needs.
     pub modules: Vec<String>,
+    /// What a new initiator name begins with: this distribution's iscsi-iname's own prefix.
+    #[serde(default = "own_prefix")]
+    pub prefix: String,
+    /// Names that are part of an image of this distribution, and so of many machines.
+    #[serde(default)]
+    pub baked_names: Vec<String>,
+    /// Directories in which open-iscsi keeps records of targets.
+    #[serde(default)]
+    pub nodes: Vec<HostPath>,
+}
+
+fn own_prefix() -> String {
+    "iqn.2026-11.io.csihost:01".to_owned()
 }
 
 impl Profile {

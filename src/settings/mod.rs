@@ -86,6 +86,19 @@ pub struct Features {
     pub flexvolume: bool,
 }
 
+impl Features {
+    /// The kernel modules that these features need.
+    pub fn modules(&self) -> Vec<&'static str> {
+        let of = |asked: bool, modules: &'static [&'static str]| if asked { modules } else { &[] };
+        [
+            of(self.encryption, &["dm_crypt"]),
+            of(self.rwx, &["nfs"]),
+            of(self.v2_engine, &["nvme_tcp", "vfio_pci", "uio_pci_generic"]),
+        ]
+        .concat()
+    }
+}
+
 /// What the administrator wants of the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bridge {

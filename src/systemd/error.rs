@@ -23,6 +23,8 @@ pub enum Attempt {
     Start(UnitName),
     /// To restart a unit.
     Restart(UnitName),
+    /// To have the daemon of a unit read its configuration again.
+    ReloadUnit(UnitName),
     /// To stop a unit.
     Stop(UnitName),
 }
@@ -36,6 +38,7 @@ impl Attempt {
             | Self::Disable(unit)
             | Self::Start(unit)
             | Self::Restart(unit)
+            | Self::ReloadUnit(unit)
             | Self::Stop(unit) => Some(unit),
         }
     }
@@ -51,6 +54,7 @@ impl fmt::Display for Attempt {
             Self::Reload => f.write_str("have systemd read its unit files again"),
             Self::Start(unit) => write!(f, "start {unit}"),
             Self::Restart(unit) => write!(f, "restart {unit}"),
+            Self::ReloadUnit(unit) => write!(f, "reload {unit}"),
             Self::Stop(unit) => write!(f, "stop {unit}"),
         }
     }

@@ -89,6 +89,10 @@ impl ServiceManager for Fake {
         self.call("restart", Attempt::Restart(unit.clone()), |state| state.active = ActiveState::Active)
     }
 
+    async fn reload_unit(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        self.call("reload-unit", Attempt::ReloadUnit(unit.clone()), |_| {})
+    }
+
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {
         let word = if mode == StopMode::Alone { "stop alone" } else { "stop" };
         self.call(word, Attempt::Stop(unit.clone()), |state| state.active = ActiveState::Inactive)

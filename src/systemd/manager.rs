@@ -238,6 +238,10 @@ impl ServiceManager for Systemd {
         self.bring_up("RestartUnit", unit).await.during(|| Attempt::Restart(unit.clone()))
     }
 
+    async fn reload_unit(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        self.bring_up("ReloadUnit", unit).await.during(|| Attempt::ReloadUnit(unit.clone()))
+    }
+
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {
         self.take_down(unit, mode).await.during(|| Attempt::Stop(unit.clone()))
     }

@@ -72,6 +72,9 @@ pub trait ServiceManager {
     /// Stops `unit` if it runs, starts it, and waits until it is active.
     async fn restart(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
 
+    /// Has the daemon of `unit` read its configuration again, and waits until it did.
+    async fn reload_unit(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
     /// Stops `unit` and waits until it is inactive.
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError>;
 }

@@ -3,9 +3,8 @@
 use super::*;
 use crate::model::facts::{Init, Mode};
 use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
-use crate::model::unit::Units;
 use crate::mounts::mountinfo;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 const ROOT: &str = "/opt/rke/var/lib/kubelet";
 const SHARED: &str = "1 0 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n";
@@ -39,17 +38,10 @@ fn facts(root: &str, mounts: &str, full: &[&str]) -> Facts {
         volume_plugin_dir: None,
     };
     Facts {
-        mode: Mode::Live,
-        init: Init::Systemd,
         detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
         mounts: mountinfo::parse(mounts.as_bytes()).unwrap(),
         dirs,
-        files: BTreeMap::new(),
-        programs: BTreeSet::new(),
-        units: Units::default(),
-        modules: BTreeMap::new(),
-        generated: BTreeSet::new(),
-        bridge: None,
+        ..Facts::new(Mode::Live, Init::Systemd)
     }
 }
 

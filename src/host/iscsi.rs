@@ -1,0 +1,85 @@
+//! Edge: what iSCSI does on this host: sessions, the kernel's control socket, who listens for
+//! iscsiadm, and what open-iscsi remembers of targets.
+
+use super::Host;
+use super::diag::Diag;
+use super::process::Proc;
+use crate::model::facts::{IscsiState, Mode, Module, NodeRecord};
+use crate::model::path::HostPath;
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+
+/// The kernel lists its sessions here while scsi_transport_iscsi is loaded.
+const SESSIONS: &str = "/sys/class/iscsi_session";
+/// There while scsi_transport_iscsi is loaded, which has the control socket.
+const TRANSPORTS: &str = "/sys/class/iscsi_transport";
+/// The abstract name at which iscsid listens (open-iscsi, usr/mgmt_ipc.h).
+const DAEMON: &[u8] = b"ISCSIADM_ABSTRACT_NAMESPACE";
+
+impl Host {
+    /// What iSCSI does now. `tcp` is what is known of the module iscsi_tcp, and `nodes` the
+    /// directories with node records.
+    pub fn iscsi(&self, proc: Option<&Proc<'_>>, tcp: Module, nodes: &[HostPath]) -> IscsiState {
+        let mut records: Vec<NodeRecord> = nodes.iter().flat_map(|nodes| self.node_records(nodes)).collect();
+        records.sort_by(|a, b| a.path.cmp(&b.path));
+        if self.mode() == Mode::Offline {
+            return IscsiState { records, ..IscsiState::default() };
+        }
+        IscsiState {
+            sessions: self.iscsi_sessions(),
+            control: self.iscsi_control(tcp),
+            listening: proc.and_then(|proc| self.iscsid_listens(proc)),
+            records,
+        }
+    }
+
+    /// The targets that sessions are up to.
+    pub fn iscsi_sessions(&self) -> Vec<Vec<u8>> {
+        let sessions = HostPath::from(SESSIONS);
+        let names = self.list(&sessions).unwrap_or_default();
+        let target = |name: &Vec<u8>| {
+            let file = self.file(&sessions.join(name).join("targetname"));
+            file.bytes().unwrap_or_default().trim_ascii_end().to_vec()
+        };
+        names.iter().map(target).collect()
+    }
+
+    /// Whether the kernel has iSCSI's control socket.
+    ///
+    /// To open it loads the module that has it (net-pf-16-proto-8), and looking must change
+    /// nothing: where there is a module to load, the answer is left open.
+    fn iscsi_control(&self, tcp: Module) -> Option<bool> {
+        if self.exists(&HostPath::from(TRANSPORTS)) {
+            return Some(true);
+        }
+        match tcp {
+            Module::Loadable | Module::Unknown => None,
+            Module::Loaded | Module::BuiltIn | Module::Missing => Some(self.opens_iscsi_control()),
+        }
+    }
+
+    /// Whether the kernel opens iSCSI's control socket; a module that has it is loaded for that.
+    pub fn opens_iscsi_control(&self) -> bool {
+        let (family, protocol) = (AddressFamily::Netlink, SockProtocol::NetlinkISCSI);
+        self.mode() == Mode::Live && socket(family, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).is_ok()
+    }
+
+    /// Whether something of root's listens at the daemon's address in PID 1's network namespace;
+    /// `None` where nobody can tell. The table may name what is not there (abstract names are
+    /// printed raw), so the kernel is asked for the socket itself.
+    fn iscsid_listens(&self, proc: &Proc<'_>) -> Option<bool> {
+        let mut table = Vec::new();
+        proc.read("1/net/unix", &mut table).ok()?;
+        let diag = Diag::open()?;
+        let rows = table.split(|&b| b == b'\n').filter_map(|row| {
+            let inode = row.strip_suffix(DAEMON)?.strip_suffix(b" @")?;
+            let inode = inode.rsplit(|&b| b == b' ').next()?;
+            std::str::from_utf8(inode).ok()?.parse().ok()
+        });
+        Some(rows.into_iter().any(|inode: u64| diag.listens_abstractly(inode, DAEMON)))
+    }
+
+    fn node_records(&self, nodes: &HostPath) -> Vec<NodeRecord> {
+        let targets = self.list(nodes).unwrap_or_default();
+        targets.into_iter().map(|target| NodeRecord { path: nodes.join(&target), target }).collect()
+    }
+}

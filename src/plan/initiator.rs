@@ -1,0 +1,72 @@
+//! Pure: the steps that give this host an initiator name of its own.
+
+use crate::iscsi::initiator::{self, Naming, OPEN_END};
+use crate::model::digest::Digest;
+use crate::model::edit;
+use crate::model::facts::Facts;
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan, Refusal, StepId};
+use crate::model::unit::ActiveState;
+use crate::profile::Profile;
+
+pub(super) fn plan(facts: &Facts, profile: &Profile, plan: &mut Plan) {
+    let iscsi = &profile.iscsi;
+    let path = &iscsi.initiator_name;
+    let named = match initiator::naming(facts, path, &iscsi.baked_names) {
+        Naming::Own(_) | Naming::AtFirstBoot | Naming::Baked(_) => None,
+        Naming::Needed { why, .. } => match name(facts, profile, why) {
+            Ok(action) => Some(plan.push(action, format!("targets tell nodes apart by it, and {why}"), &[])),
+            Err(refusal) => {
+                plan.refused.push(refusal);
+                None
+            }
+        },
+        Naming::Unusable(reason) => {
+            let remedy = format!("make {path} a readable file, then run csihost apply");
+            plan.refused.push(Refusal { id: "initiator-name", target: path.to_string(), reason, remedy });
+            None
+        }
+    };
+    restart(facts, profile, named, plan);
+}
+
+fn name(facts: &Facts, profile: &Profile, why: &str) -> Result<Action, Refusal> {
+    let path = &profile.iscsi.initiator_name;
+    let file = facts.file(path).file();
+    let canonical = file.map_or(path, |file| &file.canonical);
+    // Somebody keeps it elsewhere on purpose: a store, another package, a shared volume.
+    if !canonical.starts_with(&HostPath::from("/etc")) {
+        return Err(Refusal {
+            id: "initiator-name",
+            target: path.to_string(),
+            reason: format!("{why}, and it is a link to {canonical}, outside of /etc"),
+            remedy: format!("put InitiatorName=… into {canonical} where that comes from"),
+        });
+    }
+    let bytes = file.map_or(&[][..], |file| &file.bytes);
+    let prefix = &profile.iscsi.prefix;
+    let shown = initiator::renamed(bytes, &format!("{prefix}:{OPEN_END}"));
+    Ok(Action::NameInitiator {
+        path: canonical.clone(),
+        prefix: prefix.clone(),
+        before: file.map(|file| Digest::of(&file.bytes)),
+        diff: edit::diff(&canonical.to_string(), bytes, &shown),
+        service: profile.iscsi.service.clone(),
+    })
+}
+
+/// iscsid reads its name at its start alone. With a session up it stays as it is: the target
+/// knows the session by the old name.
+fn restart(facts: &Facts, profile: &Profile, named: Option<StepId>, plan: &mut Plan) {
+    let service = &profile.iscsi.service;
+    let runs = facts.units.get(service).active == ActiveState::Active;
+    let due = named.is_some() || facts.restart.contains(service);
+    if runs && due && facts.iscsi.sessions.is_empty() {
+        let needs: Vec<StepId> = named.into_iter().collect();
+        plan.push(
+            Action::RestartUnit { unit: service.clone() },
+            "iscsid still goes by the name that it had",
+            &needs,
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! Pure: the steps that have kernel modules loaded, now and at every boot, and huge pages kept.
+
+use super::asked::Interests;
+use super::files::{Kind, Placed, place};
+use crate::model::facts::{Facts, Init, Module};
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan, StepId};
+use crate::model::unit::UnitName;
+use crate::profile::Profile;
+use crate::settings::Settings;
+
+/// Modules that systemd loads at every boot (modules-load.d(5)).
+const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
+/// Kernel settings that systemd writes at every boot (sysctl.d(5)).
+const SYSCTL: &str = "/etc/sysctl.d/60-csihost.conf";
+/// What writes them now.
+const SYSCTL_SERVICE: &str = "systemd-sysctl.service";
+
+/// Huge pages of 2 MiB that Longhorn's second engine asks of each node: 2 GiB.
+pub const HUGE_PAGES: u64 = 1024;
+
+/// All modules that this host needs, each once.
+pub fn wanted(settings: &Settings, profile: &Profile) -> Vec<String> {
+    let mut names = if settings.iscsi { profile.iscsi.modules.clone() } else { Vec::new() };
+    for name in settings.features.modules() {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+pub(super) fn interests(interests: &mut Interests) {
+    interests.files.extend([MODULES_LOAD, SYSCTL].map(HostPath::from));
+}
+
+/// Has the modules loaded now and at every boot; gives the steps that a login has to wait for.
+pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: &mut Plan) -> Vec<StepId> {
+    let names = wanted(settings, profile);
+    let known = names.iter().map(|name| (name, facts.module(name)));
+    let wanted: Vec<(&String, Module)> =
+        known.filter(|(_, state)| !matches!(state, Module::BuiltIn | Module::Missing)).collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let body: String = wanted.iter().map(|(name, _)| format!("{name}\n")).collect();
+    let path = HostPath::from(MODULES_LOAD);
+    let placed = place(plan, facts, Kind::File, path, &body, "volumes need them at every boot", &[]);
+    let needs = placed.written();
+    wanted
+        .iter()
+        .filter(|(_, state)| *state == Module::Loadable)
+        .map(|(name, _)| {
+            let iscsi = profile.iscsi.modules.contains(name);
+            let why = if iscsi { "a login over TCP needs it" } else { "a feature in the settings needs it" };
+            plan.push(Action::LoadModule { module: (*name).clone() }, why, &needs)
+        })
+        .collect()
+}
+
+/// Has the kernel keep huge pages, where the settings ask for what needs them.
+pub(super) fn huge_pages(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+    let path = HostPath::from(SYSCTL);
+    let enough = facts.machine.huge_pages.is_some_and(|pages| pages >= HUGE_PAGES);
+    // Enough without csihost's file: somebody else sees to it.
+    if !settings.features.v2_engine || (enough && !facts.generated.contains(&path)) {
+        return;
+    }
+    let body = format!("vm.nr_hugepages = {HUGE_PAGES}\n");
+    let why = "the second engine keeps its memory in huge pages";
+    // Where memory is too scattered the kernel gives fewer, and asking again gives no more: a
+    // reboot does, and check says so.
+    if let Placed::Written(written) = place(plan, facts, Kind::File, path, &body, why, &[])
+        && facts.init == Init::Systemd
+        && !enough
+    {
+        plan.push(Action::RestartUnit { unit: UnitName::from(SYSCTL_SERVICE) }, why, &[written]);
+    }
+}

@@ -1,0 +1,55 @@
+//! Pure: the steps that keep multipathd from Longhorn's disks, where the settings ask for it.
+
+use super::asked::Interests;
+use super::files::{Kind, place};
+use crate::iscsi::multipath::{CONF, Claim, DIRECTORY, DROP_IN, SECTION, SERVICE, claim};
+use crate::model::facts::{Facts, Init};
+use crate::model::file::DirFact;
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan};
+use crate::model::unit::UnitName;
+use crate::settings::{Multipath, Settings};
+
+pub(super) fn early(settings: &Settings, interests: &mut Interests) {
+    if settings.multipath != Multipath::Ignore {
+        interests.dirs.push(HostPath::from(DIRECTORY));
+        interests.files.extend([CONF, DROP_IN].map(HostPath::from));
+    }
+}
+
+pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Interests) {
+    if settings.multipath == Multipath::Ignore {
+        return;
+    }
+    interests.units.push(UnitName::from(SERVICE));
+    let directory = HostPath::from(DIRECTORY);
+    if let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(&directory) {
+        let conf = entries.iter().filter(|name| name.ends_with(b".conf"));
+        interests.files.extend(conf.map(|name| directory.join(name)));
+    }
+}
+
+pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+    if settings.multipath != Multipath::Blacklist {
+        return;
+    }
+    let unit = UnitName::from(SERVICE);
+    let path = HostPath::from(DROP_IN);
+    let ours = facts.generated.contains(&path);
+    let needed = match (&facts.init, claim(facts)) {
+        (_, Claim::Takes) => true,
+        // An image's multipathd is not running, and may well be once it is a machine.
+        (Init::Offline, Claim::NotRunning) => facts.units.get(&unit).usable(),
+        (_, Claim::LeftAlone(_) | Claim::NotRunning) => false,
+    };
+    if !needed && !ours {
+        return;
+    }
+    let why = "multipathd would take Longhorn's disks";
+    let placed = place(plan, facts, Kind::File, path, SECTION, why, &[]);
+    let written = placed.written();
+    let due = !written.is_empty() || facts.restart.contains(&unit);
+    if due && facts.init == Init::Systemd && claim(facts) != Claim::NotRunning {
+        plan.push(Action::ReloadUnit { unit }, "multipathd reads its configuration when told", &written);
+    }
+}
