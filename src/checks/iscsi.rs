@@ -8,47 +8,46 @@ use crate::model::facts::{Facts, Init, Mode, Module};
 use crate::model::file::FileFact;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unit::{ActiveState, FileState};
-use crate::profile::Profile;
+use crate::profile::{Needs, SystemdUnits};
 
-pub(super) fn check(facts: &Facts, profile: &Profile) -> Vec<Finding> {
-    let package = package(facts, profile);
+pub(super) fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
+    let package = package(facts, needs);
     if package.status == CheckStatus::Fail {
         return vec![package];
     }
-    let mut findings = vec![package, conf(facts, profile), name(facts, profile)];
-    if facts.has_units() {
-        findings.push(unit(facts, profile));
+    let mut findings = vec![package, conf(facts, needs), name(facts, needs)];
+    if let Some(systemd) = needs.iscsi.systemd.as_ref().filter(|_| facts.has_units()) {
+        findings.push(unit(facts, needs, systemd));
     }
-    findings.extend(profile.iscsi.modules.iter().map(|module| kernel(facts, module)));
+    findings.extend(needs.iscsi.modules.iter().map(|module| kernel(facts, module)));
     findings
 }
 
-fn package(facts: &Facts, profile: &Profile) -> Finding {
-    let iscsi = &profile.iscsi;
+fn package(facts: &Facts, needs: &Needs) -> Finding {
+    let (iscsi, packages) = (&needs.iscsi, &needs.packages);
+    let name = packages.iscsi_name();
     match facts.programs.contains(&iscsi.daemon) {
-        true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{} is installed", iscsi.package)),
-        false => {
-            Finding::new("iscsi-package", CheckStatus::Fail, format!("{} is not installed", iscsi.package))
-                .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon))
-                .remedy(format!("run {}", iscsi.install))
-        }
+        true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{name} is installed")),
+        false => Finding::new("iscsi-package", CheckStatus::Fail, format!("{name} is not installed"))
+            .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon))
+            .remedy(packages.remedy(&packages.iscsi)),
     }
 }
 
-fn conf(facts: &Facts, profile: &Profile) -> Finding {
+fn conf(facts: &Facts, needs: &Needs) -> Finding {
     const ID: &str = "iscsid-conf";
-    let path = &profile.iscsi.conf;
+    let path = &needs.iscsi.conf;
     let bad = |summary: String, remedy: String| Finding::new(ID, CheckStatus::Fail, summary).remedy(remedy);
     match facts.file(path) {
         FileFact::Absent => Finding::new(ID, CheckStatus::Warn, format!("{path} is not there"))
             .detail("open-iscsi uses its defaults")
-            .remedy(format!("reinstall {}", profile.iscsi.package)),
+            .remedy(format!("reinstall {}", needs.packages.iscsi_name())),
         FileFact::Unreadable(why) => bad(why.clone(), format!("make {path} a readable file")),
         FileFact::Directory | FileFact::Special | FileFact::Masked => bad(
             format!("{path} is not a file"),
-            format!("move it away and reinstall {}", profile.iscsi.package),
+            format!("move it away and reinstall {}", needs.packages.iscsi_name()),
         ),
-        FileFact::File(_) => match advice(facts, path, &profile.iscsi.units) {
+        FileFact::File(_) => match advice(facts, path, needs.iscsi.units()) {
             None => Finding::new(ID, CheckStatus::Skip, "which startup line is right is not known"),
             Some(StartupAdvice::Leave { why }) => Finding::new(ID, CheckStatus::Pass, why),
             Some(StartupAdvice::Repair { why, .. }) => bad(why, "run csihost apply".to_owned())
@@ -58,12 +57,12 @@ fn conf(facts: &Facts, profile: &Profile) -> Finding {
     }
 }
 
-fn name(facts: &Facts, profile: &Profile) -> Finding {
+fn name(facts: &Facts, needs: &Needs) -> Finding {
     const ID: &str = "initiator-name";
-    let path = &profile.iscsi.initiator_name;
+    let path = &needs.iscsi.initiator_name;
     let found = |status, summary: String| Finding::new(ID, status, summary);
-    match initiator::naming(facts, path, &profile.iscsi.baked_names) {
-        Naming::Own(name) if facts.restart.contains(&profile.iscsi.service) => {
+    match initiator::naming(facts, path, &needs.iscsi.baked_names) {
+        Naming::Own(name) if needs.iscsi.service().is_some_and(|unit| facts.restart.contains(unit)) => {
             found(CheckStatus::Warn, format!("{}, and iscsid still goes by an older one", shown(&name)))
                 .detail("it reads its name at its start, and is not restarted while sessions are up")
                 .remedy("log out of all sessions or reboot; csihost apply then restarts iscsid")
@@ -94,9 +93,9 @@ fn name(facts: &Facts, profile: &Profile) -> Finding {
     }
 }
 
-fn unit(facts: &Facts, profile: &Profile) -> Finding {
+fn unit(facts: &Facts, needs: &Needs, systemd: &SystemdUnits) -> Finding {
     const ID: &str = "iscsid-unit";
-    let unit = match daemon(&facts.units, &profile.iscsi.units) {
+    let unit = match daemon(&facts.units, &systemd.units) {
         Daemon::Unit(unit) => unit,
         Daemon::Masked(unit) => {
             return Finding::new(ID, CheckStatus::Fail, format!("{unit} is masked"))
@@ -105,11 +104,11 @@ fn unit(facts: &Facts, profile: &Profile) -> Finding {
         }
         Daemon::None => {
             return Finding::new(ID, CheckStatus::Fail, "systemd knows no unit of iscsid")
-                .remedy(format!("run {}", profile.iscsi.install));
+                .remedy(format!("reinstall {}", needs.packages.iscsi_name()));
         }
     };
     let state = facts.units.get(&unit);
-    let service = facts.units.get(&profile.iscsi.service);
+    let service = facts.units.get(&systemd.service);
     let active = [state.active, service.active].contains(&ActiveState::Active);
     let enabled = [state.file, service.file].contains(&FileState::Enabled) || state.file == FileState::Static;
     let (status, summary) = match (active || facts.init == Init::Offline, enabled) {

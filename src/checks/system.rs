@@ -2,21 +2,13 @@
 
 use crate::model::facts::{Facts, Init};
 use crate::model::finding::{CheckStatus, Finding};
-use crate::profile::{Chosen, OsRelease};
+use crate::profile::{Chosen, OsRelease, Support};
 
 pub(super) fn check(facts: &Facts, chosen: &Chosen, os: &OsRelease) -> Vec<Finding> {
-    let name = &chosen.profile.name;
-    let profile = match chosen.exact {
-        true => {
-            Finding::new("os-profile", CheckStatus::Pass, format!("{}: profile {name}", os.pretty_name()))
-        }
-        false => {
-            let summary = format!("no profile is for {}; the nearest is {name}", os.pretty_name());
-            Finding::new("os-profile", CheckStatus::Warn, summary)
-                .detail("units, packages and paths may be named otherwise here")
-                .remedy("put a profile for this system into /etc/csihost/os-profiles.d")
-        }
-    };
+    let profile = os_profile(chosen, os);
+    if chosen.profile.needs().is_none() {
+        return vec![profile];
+    }
     let init = match &facts.init {
         Init::Systemd | Init::Offline => None,
         Init::Unreachable(why) => Some(
@@ -30,4 +22,22 @@ pub(super) fn check(facts: &Facts, chosen: &Chosen, os: &OsRelease) -> Vec<Findi
         ),
     };
     std::iter::once(profile).chain(init).collect()
+}
+
+fn os_profile(chosen: &Chosen, os: &OsRelease) -> Finding {
+    const ID: &str = "os-profile";
+    let (name, system) = (&chosen.profile.name, os.pretty_name());
+    if let Support::Unsupported(why) = &chosen.profile.support {
+        return Finding::new(ID, CheckStatus::Fail, format!("{system}: csihost cannot help here ({name})"))
+            .detail(format!("{}; csihost changes nothing on this system", why.reason))
+            .remedy(why.remedy.clone());
+    }
+    if chosen.exact {
+        return Finding::new(ID, CheckStatus::Pass, format!("{system}: profile {name}"));
+    }
+    Finding::new(ID, CheckStatus::Warn, format!("no profile is for {system}; the nearest is {name}"))
+        .detail("units, packages and paths may be named otherwise here")
+        .remedy(format!(
+            "save csihost profile show {name} as a file in /etc/csihost/os-profiles.d, and adapt it to this system"
+        ))
 }

@@ -110,7 +110,7 @@ impl<M: ServiceManager> Writer<'_, M> {
             }
             Action::WriteFile { path, bytes, .. } => self.write(path, bytes),
             Action::NameInitiator { path, prefix, before, service, .. } => {
-                self.name_initiator(path, prefix, before.as_ref(), service)
+                self.name_initiator(path, prefix, before.as_ref(), service.as_ref())
             }
             Action::WriteUnit { path, bytes, .. } => {
                 // Noted first: a crash in between must not leave systemd with the old bytes.
@@ -178,7 +178,7 @@ impl<M: ServiceManager> Writer<'_, M> {
         path: &HostPath,
         prefix: &str,
         before: Option<&Digest>,
-        service: &UnitName,
+        service: Option<&UnitName>,
     ) -> Result<()> {
         let fact = self.host.file(path);
         let there = match &fact {
@@ -203,7 +203,9 @@ impl<M: ServiceManager> Writer<'_, M> {
             Some(before) => Changed::Patched { path: path.clone(), splices, before: before.clone(), after },
             None => Changed::Created { path: path.clone(), after },
         };
-        self.owe(service)?;
+        if let Some(service) = service {
+            self.owe(service)?;
+        }
         self.store.intend(&what)?;
         self.host.write(path, &named, Attributes { mode: 0o600, uid: 0, gid: 0 })?;
         let machine = self.host.machine().id;

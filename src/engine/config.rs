@@ -2,8 +2,9 @@
 
 use super::layered::{self, Source};
 use crate::host::{self, Host};
+use crate::model::facts::Mode;
 use crate::model::path::HostPath;
-use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile};
+use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile, Traits};
 use crate::settings::{self, ConfigError, Settings};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +27,13 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
     let profiles = profiles(host)?;
-    let profile = profile::choose(&profiles, &os_release).ok_or_else(|| ConfigError {
+    let console = console(host)?;
+    let traits = Traits {
+        console: console.as_deref(),
+        systemd: has_systemd(host),
+        programs: &|path| host.is_program(path),
+    };
+    let profile = profile::choose(&profiles, &os_release, &traits).ok_or_else(|| ConfigError {
         file: profile::PLACES.join(", "),
         line: None,
         message: format!("no os-profile is for {}, and \"generic\" is masked", os_release.pretty_name()),
@@ -60,6 +67,22 @@ fn os_release(host: &Host) -> Result<OsRelease, ConfigError> {
     let paths = ["/usr/lib/os-release", "/etc/os-release"].map(HostPath::from);
     let source = layered::last(host, &paths)?;
     Ok(source.map(|source| OsRelease::parse(&source.bytes)).unwrap_or_default())
+}
+
+/// The console that RancherOS has started: the word in /run/console-done (rancher/os,
+/// cmd/control/console_init.go).
+fn console(host: &Host) -> Result<Option<String>, ConfigError> {
+    let source = layered::file(host, &HostPath::from("/run/console-done"))?;
+    Ok(source.map(|source| String::from_utf8_lossy(&source.bytes).trim().to_owned()))
+}
+
+/// Whether systemd is PID 1, or, in a tree, is there to be.
+fn has_systemd(host: &Host) -> bool {
+    let programs = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"].map(HostPath::from);
+    match host.mode() {
+        Mode::Live => host.systemd_booted(),
+        Mode::Offline => programs.iter().any(|path| host.is_program(path)),
+    }
 }
 
 /// The profiles that are built in, with those on the host over them.

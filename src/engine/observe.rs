@@ -78,8 +78,8 @@ pub(super) async fn observe<M: ServiceManager>(
     };
     let early = interests::early(&facts.detection, facts.bridge.as_ref(), settings, profile);
     facts.modules.extend(host.modules(proc.as_ref(), &early.modules)?);
-    if settings.iscsi {
-        facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &profile.iscsi.nodes);
+    if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
+        facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &needs.iscsi.nodes);
     }
     fetch(host, &mut facts, &early);
 

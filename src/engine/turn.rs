@@ -17,6 +17,7 @@ use crate::model::plan::{Plan, Refusal};
 use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
 use crate::model::unit::ActiveState;
 use crate::plan;
+use crate::profile::Needs;
 use crate::report::journal;
 use crate::systemd::{Offline, ServiceManager, Systemd};
 use anyhow::Result;
@@ -155,8 +156,7 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     receipt.restart.retain(|due| {
         facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
     });
-    let iscsi = &config.profile.profile.iscsi;
-    if config.settings.iscsi
+    if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {
         receipt.initiator = Some(record);

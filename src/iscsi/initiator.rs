@@ -110,20 +110,6 @@ pub fn to_remember(facts: &Facts, path: &HostPath, baked: &[String]) -> Option<I
     (facts.initiator.as_ref() != Some(&record)).then_some(record)
 }
 
-/// Whether `prefix` can begin an initiator name: `iqn.`, a month, a reversed domain, and what its
-/// owner likes (RFC 3720, 3.2.6.3.1; RFC 3722 allows lower case, digits, `-`, `.` and `:`).
-pub fn is_prefix(prefix: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:".contains(&b);
-    let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-    let dated =
-        prefix.strip_prefix("iqn.").and_then(|rest| rest.split_once('.')).is_some_and(|(date, rest)| {
-            date.split_once('-').is_some_and(|(year, month)| digits(year, 4) && digits(month, 2))
-                && rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        });
-    // 223 bytes are the most, and a colon and twelve digits follow.
-    dated && prefix.len() <= 210 && prefix.bytes().all(allowed)
-}
-
 /// What stands in a diff for the part that is made when the name is written.
 pub const OPEN_END: &str = "(12 random digits)";
 
@@ -261,24 +247,6 @@ mod tests {
         let mut machine = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
         machine.initiator = Some(remembered);
         assert!(is_needed(&judged(&machine)), "the machine that the image became");
-    }
-
-    #[test]
-    fn a_prefix_is_an_iqn_of_somebody() {
-        for good in ["iqn.1993-08.org.debian:01", "iqn.1994-05.com.redhat", "iqn.2026-11.io.csihost:01"] {
-            assert!(is_prefix(good), "{good}");
-        }
-        for bad in [
-            "",
-            "iqn.",
-            "iqn.1993.org",
-            "eui.0123456789abcdef",
-            "iqn.1993-08.",
-            "iqn.1993-08.Org",
-            "iqn.1993-08.o\n",
-        ] {
-            assert!(!is_prefix(bad), "{bad:?}");
-        }
     }
 
     proptest::proptest! {

@@ -62,7 +62,7 @@ pub enum Action {
         /// A unified diff in which the new name's end is left open.
         diff: String,
         /// The service that has to read it again, if it runs then.
-        service: UnitName,
+        service: Option<UnitName>,
     },
     /// Takes what open-iscsi remembers of a target that is gone out of its sight.
     MoveAside {

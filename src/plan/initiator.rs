@@ -7,14 +7,14 @@ use crate::model::facts::Facts;
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::ActiveState;
-use crate::profile::Profile;
+use crate::profile::Needs;
 
-pub(super) fn plan(facts: &Facts, profile: &Profile, plan: &mut Plan) {
-    let iscsi = &profile.iscsi;
+pub(super) fn plan(facts: &Facts, needs: &Needs, plan: &mut Plan) {
+    let iscsi = &needs.iscsi;
     let path = &iscsi.initiator_name;
     let named = match initiator::naming(facts, path, &iscsi.baked_names) {
         Naming::Own(_) | Naming::AtFirstBoot | Naming::Baked(_) => None,
-        Naming::Needed { why, .. } => match name(facts, profile, why) {
+        Naming::Needed { why, .. } => match name(facts, needs, why) {
             Ok(action) => Some(plan.push(action, format!("targets tell nodes apart by it, and {why}"), &[])),
             Err(refusal) => {
                 plan.refused.push(refusal);
@@ -27,11 +27,11 @@ pub(super) fn plan(facts: &Facts, profile: &Profile, plan: &mut Plan) {
             None
         }
     };
-    restart(facts, profile, named, plan);
+    restart(facts, needs, named, plan);
 }
 
-fn name(facts: &Facts, profile: &Profile, why: &str) -> Result<Action, Refusal> {
-    let path = &profile.iscsi.initiator_name;
+fn name(facts: &Facts, needs: &Needs, why: &str) -> Result<Action, Refusal> {
+    let path = &needs.iscsi.initiator_name;
     let file = facts.file(path).file();
     let canonical = file.map_or(path, |file| &file.canonical);
     // Somebody keeps it elsewhere on purpose: a store, another package, a shared volume.
@@ -44,29 +44,26 @@ fn name(facts: &Facts, profile: &Profile, why: &str) -> Result<Action, Refusal> 
         });
     }
     let bytes = file.map_or(&[][..], |file| &file.bytes);
-    let prefix = &profile.iscsi.prefix;
+    let prefix = needs.iscsi.prefix.as_str();
     let shown = initiator::renamed(bytes, &format!("{prefix}:{OPEN_END}"));
     Ok(Action::NameInitiator {
         path: canonical.clone(),
-        prefix: prefix.clone(),
+        prefix: prefix.to_owned(),
         before: file.map(|file| Digest::of(&file.bytes)),
         diff: edit::diff(&canonical.to_string(), bytes, &shown),
-        service: profile.iscsi.service.clone(),
+        service: needs.iscsi.service().cloned(),
     })
 }
 
 /// iscsid reads its name at its start alone. With a session up it stays as it is: the target
 /// knows the session by the old name.
-fn restart(facts: &Facts, profile: &Profile, named: Option<StepId>, plan: &mut Plan) {
-    let service = &profile.iscsi.service;
+fn restart(facts: &Facts, needs: &Needs, named: Option<StepId>, plan: &mut Plan) {
+    let Some(service) = needs.iscsi.service() else { return };
     let runs = facts.units.get(service).active == ActiveState::Active;
     let due = named.is_some() || facts.restart.contains(service);
     if runs && due && facts.iscsi.sessions.is_empty() {
-        let needs: Vec<StepId> = named.into_iter().collect();
-        plan.push(
-            Action::RestartUnit { unit: service.clone() },
-            "iscsid still goes by the name that it had",
-            &needs,
-        );
+        let needed: Vec<StepId> = named.into_iter().collect();
+        let action = Action::RestartUnit { unit: service.clone() };
+        plan.push(action, "iscsid still goes by the name that it had", &needed);
     }
 }

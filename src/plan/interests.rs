@@ -9,7 +9,7 @@ use crate::model::path::HostPath;
 use crate::model::receipt::BridgeRecord;
 use crate::model::unit::{KUBELET_UNITS, UnitName};
 use crate::mounts::bridge::{Decision, STANDARD_PATH, decide};
-use crate::profile::Profile;
+use crate::profile::{Needs, Profile};
 use crate::settings::Settings;
 
 /// What can be named before anything but the kubelet is known.
@@ -34,20 +34,22 @@ pub fn early(
             }
         }
     }
-    if settings.iscsi {
-        interests.files.extend([profile.iscsi.conf.clone(), profile.iscsi.initiator_name.clone()]);
-        interests.programs.push(profile.iscsi.daemon.clone());
+    if let Some(Needs { iscsi, .. }) = profile.needs().filter(|_| settings.iscsi) {
+        interests.files.extend([iscsi.conf.clone(), iscsi.initiator_name.clone()]);
+        interests.programs.push(iscsi.daemon.clone());
         multipath::early(settings, &mut interests);
     }
-    interests.modules = modules::wanted(settings, profile);
+    if let Some(needs) = profile.needs() {
+        interests.modules = modules::wanted(settings, needs);
+    }
     interests
 }
 
 /// The units that can be named from the early facts.
 pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests {
     let mut interests = Interests::default();
-    if settings.iscsi {
-        iscsi::interests(facts, profile, &mut interests);
+    if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
+        iscsi::interests(facts, needs, &mut interests);
         multipath::interests(facts, settings, &mut interests);
     }
     modules::interests(&mut interests);

@@ -5,39 +5,38 @@ use crate::iscsi::on_host::{Daemon, daemon};
 use crate::model::facts::{Facts, Init, Module};
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{ActiveState, FileState, UnitName};
-use crate::profile::Profile;
+use crate::profile::Needs;
 use crate::settings::Settings;
 
 /// What decides.
-pub(super) fn interests(facts: &Facts, profile: &Profile, interests: &mut Interests) {
-    interests.units.extend(profile.iscsi.units.iter().cloned());
-    interests.enablement.extend(profile.iscsi.units.iter().cloned());
-    interests.units.push(profile.iscsi.service.clone());
-    super::startup::interests(facts, profile, interests);
+pub(super) fn interests(facts: &Facts, needs: &Needs, interests: &mut Interests) {
+    interests.units.extend(needs.iscsi.units().iter().cloned());
+    interests.enablement.extend(needs.iscsi.units().iter().cloned());
+    interests.units.extend(needs.iscsi.service().cloned());
+    super::startup::interests(facts, needs, interests);
 }
 
 /// Adds what iSCSI needs to `plan`; `loaded` are the steps that load modules.
-pub(super) fn plan(
-    facts: &Facts,
-    settings: &Settings,
-    profile: &Profile,
-    loaded: &[StepId],
-    plan: &mut Plan,
-) {
+pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[StepId], plan: &mut Plan) {
     if !settings.iscsi {
         return;
     }
-    let iscsi = &profile.iscsi;
+    let (iscsi, packages) = (&needs.iscsi, &needs.packages);
     if !facts.programs.contains(&iscsi.daemon) {
         plan.refused.push(Refusal {
             id: "iscsi-package",
-            target: iscsi.package.clone(),
-            reason: format!("{} is not there: {} is not installed", iscsi.daemon, iscsi.package),
-            remedy: format!("run {}, then csihost apply", iscsi.install),
+            target: packages.iscsi_name(),
+            reason: format!("{} is not there: {} is not installed", iscsi.daemon, packages.iscsi_name()),
+            remedy: format!("{}, then csihost apply", packages.remedy(&packages.iscsi)),
         });
         return;
     }
-    let unit = match daemon(&facts.units, &iscsi.units) {
+    super::startup::plan(facts, needs, plan);
+    super::initiator::plan(facts, needs, plan);
+    super::records::plan(facts, settings, plan);
+    super::multipath::plan(facts, settings, plan);
+    let Some(systemd) = &iscsi.systemd else { return };
+    let unit = match daemon(&facts.units, &systemd.units) {
         Daemon::Unit(unit) => unit,
         Daemon::Masked(unit) => {
             plan.refused.push(Refusal {
@@ -49,31 +48,27 @@ pub(super) fn plan(
             return;
         }
         Daemon::None => {
-            let names = iscsi.units.iter().map(UnitName::as_str).collect::<Vec<_>>().join(" nor ");
+            let names = systemd.units.iter().map(UnitName::as_str).collect::<Vec<_>>().join(" nor ");
             plan.refused.push(Refusal {
                 id: "iscsid-unit",
-                target: iscsi.package.clone(),
+                target: packages.iscsi_name(),
                 reason: format!("systemd knows neither {names}"),
-                remedy: format!("run {} again (its units are missing), then csihost apply", iscsi.install),
+                remedy: format!("reinstall {}, then csihost apply", packages.iscsi_name()),
             });
             return;
         }
     };
-    super::startup::plan(facts, profile, plan);
-    super::initiator::plan(facts, profile, plan);
-    super::records::plan(facts, settings, plan);
-    super::multipath::plan(facts, settings, plan);
     let state = facts.units.get(&unit);
     if state.file == FileState::Disabled {
         let reason = "iscsid is to be reachable after every boot";
         plan.push(Action::EnableUnit { unit: unit.clone() }, reason, &[]);
     }
-    let service = facts.units.get(&iscsi.service);
+    let service = facts.units.get(&systemd.service);
     // A running daemon holds the socket's address: systemd refuses to start the socket beside it.
     let running = state.active == ActiveState::Active || service.active == ActiveState::Active;
     if facts.init == Init::Systemd && !running {
         // Without the kernel's control socket iscsid hangs at its start until systemd kills it.
-        let is_daemon = unit == iscsi.service;
+        let is_daemon = unit == systemd.service;
         let missing = iscsi.modules.iter().find(|name| facts.module(name) == Module::Missing);
         match missing {
             Some(module) if is_daemon => plan.refused.push(Refusal {

@@ -25,10 +25,13 @@ pub const UNITS: &str = "/etc/systemd/system";
 /// plan is empty.
 pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
     let mut plan = Plan::default();
+    // Where an agent cannot help, /etc is the system's own and is made anew: nothing is written
+    // there, units of the bridge included. That it is so is a check's to say.
+    let Some(needs) = profile.needs() else { return plan };
     match &facts.init {
         Init::Systemd | Init::Offline => {
-            let loaded = modules::plan(facts, settings, profile, &mut plan);
-            iscsi::plan(facts, settings, profile, &loaded, &mut plan);
+            let loaded = modules::plan(facts, settings, needs, &mut plan);
+            iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
             bridge::plan(facts, settings, &mut plan);
         }

@@ -6,7 +6,7 @@ use crate::model::facts::{Facts, Init, Module};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, StepId};
 use crate::model::unit::UnitName;
-use crate::profile::Profile;
+use crate::profile::Needs;
 use crate::settings::Settings;
 
 /// Modules that systemd loads at every boot (modules-load.d(5)).
@@ -20,8 +20,8 @@ const SYSCTL_SERVICE: &str = "systemd-sysctl.service";
 pub const HUGE_PAGES: u64 = 1024;
 
 /// All modules that this host needs, each once.
-pub fn wanted(settings: &Settings, profile: &Profile) -> Vec<String> {
-    let mut names = if settings.iscsi { profile.iscsi.modules.clone() } else { Vec::new() };
+pub fn wanted(settings: &Settings, needs: &Needs) -> Vec<String> {
+    let mut names = if settings.iscsi { needs.iscsi.modules.clone() } else { Vec::new() };
     for name in settings.features.modules() {
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
@@ -35,8 +35,8 @@ pub(super) fn interests(interests: &mut Interests) {
 }
 
 /// Has the modules loaded now and at every boot; gives the steps that a login has to wait for.
-pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: &mut Plan) -> Vec<StepId> {
-    let names = wanted(settings, profile);
+pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut Plan) -> Vec<StepId> {
+    let names = wanted(settings, needs);
     let known = names.iter().map(|name| (name, facts.module(name)));
     let wanted: Vec<(&String, Module)> =
         known.filter(|(_, state)| !matches!(state, Module::BuiltIn | Module::Missing)).collect();
@@ -46,14 +46,14 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, profile: &Profile, plan: 
     let body: String = wanted.iter().map(|(name, _)| format!("{name}\n")).collect();
     let path = HostPath::from(MODULES_LOAD);
     let placed = place(plan, facts, Kind::File, path, &body, "volumes need them at every boot", &[]);
-    let needs = placed.written();
+    let written = placed.written();
     wanted
         .iter()
         .filter(|(_, state)| *state == Module::Loadable)
         .map(|(name, _)| {
-            let iscsi = profile.iscsi.modules.contains(name);
+            let iscsi = needs.iscsi.modules.contains(name);
             let why = if iscsi { "a login over TCP needs it" } else { "a feature in the settings needs it" };
-            plan.push(Action::LoadModule { module: (*name).clone() }, why, &needs)
+            plan.push(Action::LoadModule { module: (*name).clone() }, why, &written)
         })
         .collect()
 }

@@ -11,12 +11,12 @@ use crate::model::file::FileFact;
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::unit::UnitName;
-use crate::profile::Profile;
+use crate::profile::Needs;
 
 /// What the startup line that is there names.
-pub(super) fn interests(facts: &Facts, profile: &Profile, interests: &mut Interests) {
+pub(super) fn interests(facts: &Facts, needs: &Needs, interests: &mut Interests) {
     interests.programs.extend(SYSTEMCTL.map(HostPath::from));
-    if let Some(bytes) = facts.file(&profile.iscsi.conf).bytes()
+    if let Some(bytes) = facts.file(&needs.iscsi.conf).bytes()
         && let Some(value) = Conf::new(bytes).startup()
     {
         let (program, units) = programs_and_units(value);
@@ -25,8 +25,8 @@ pub(super) fn interests(facts: &Facts, profile: &Profile, interests: &mut Intere
     }
 }
 
-pub(super) fn plan(facts: &Facts, profile: &Profile, plan: &mut Plan) {
-    let path = &profile.iscsi.conf;
+pub(super) fn plan(facts: &Facts, needs: &Needs, plan: &mut Plan) {
+    let path = &needs.iscsi.conf;
     let refuse = |plan: &mut Plan, reason: String, remedy: String| {
         plan.refused.push(Refusal { id: "iscsid-conf", target: path.to_string(), reason, remedy });
     };
@@ -35,14 +35,14 @@ pub(super) fn plan(facts: &Facts, profile: &Profile, plan: &mut Plan) {
         FileFact::Absent => return,
         FileFact::File(file) => file,
         FileFact::Directory | FileFact::Special | FileFact::Masked => {
-            let remedy = format!("move it away and reinstall {}", profile.iscsi.package);
+            let remedy = format!("move it away and reinstall {}", needs.packages.iscsi_name());
             return refuse(plan, "it is not a file".to_owned(), remedy);
         }
         FileFact::Unreadable(why) => {
             return refuse(plan, why.clone(), format!("make {path} a readable file, then run csihost apply"));
         }
     };
-    let (splices, value, why) = match advice(facts, path, &profile.iscsi.units) {
+    let (splices, value, why) = match advice(facts, path, needs.iscsi.units()) {
         None | Some(StartupAdvice::Leave { .. }) => return,
         Some(StartupAdvice::Repair { splices, value, why }) => (splices, value, why),
         Some(StartupAdvice::Refuse { reason, remedy }) => return refuse(plan, reason, remedy),

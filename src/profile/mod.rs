@@ -4,12 +4,17 @@
 //! file and no code.
 
 mod builtin;
+mod file;
+mod iqn;
 mod os_release;
+mod packages;
 mod select;
 
 pub use builtin::BUILTIN;
+pub use iqn::IqnPrefix;
 pub use os_release::OsRelease;
-pub use select::{Chosen, choose};
+pub use packages::{InstallCommand, PackageManager, PackagePolicy, Packages};
+pub use select::{Chosen, Traits, choose};
 
 use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
@@ -21,80 +26,139 @@ pub const PLACES: [&str; 3] =
     ["/usr/lib/csihost/os-profiles.d", "/run/csihost/os-profiles.d", "/etc/csihost/os-profiles.d"];
 
 /// What one distribution needs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
     /// Its name: the file's, without `.toml`.
-    #[serde(skip)]
     pub name: String,
     /// For people.
     pub summary: String,
-    /// Which hosts it is for; none for the one that is taken when no other fits.
-    #[serde(default, rename = "match")]
+    /// Which systems it is for: any of these.
     pub matches: Vec<Match>,
-    /// What iSCSI needs there.
-    pub iscsi: Iscsi,
+    /// Where it stands in for a profile that is missing.
+    pub fallback: Option<Fallback>,
+    /// What csihost does there.
+    pub support: Support,
 }
 
-/// A host that a profile is for: all that is given must fit.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+/// A system that a profile is for: all that is given must fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
     /// `ID` of os-release, or a word of `ID_LIKE`.
     pub id: String,
-    /// `VARIANT_ID`.
+    /// `VARIANT_ID`, or `VARIANT` itself.
     pub variant: Option<String>,
     /// The first `VERSION_ID`; only where `ID` itself fits. A host without one is the newest.
     pub version_from: Option<String>,
     /// The first `VERSION_ID` that is too new.
     pub version_below: Option<String>,
+    /// RancherOS' console: the word in /run/console-done.
+    pub console: Option<String>,
+    /// Any of these programs is there; none: does not matter.
+    pub programs: Vec<HostPath>,
+}
+
+/// A system that no profile names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fallback {
+    /// Any of these programs is there; none: does not matter.
+    pub programs: Vec<HostPath>,
+    /// Only where this is PID 1.
+    pub init: Option<InitKind>,
+}
+
+/// What is PID 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InitKind {
+    /// systemd.
+    Systemd,
+    /// Anything else.
+    Other,
+}
+
+/// What csihost does on a distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// It makes the host ready.
+    Supported(Box<Needs>),
+    /// Nothing: an agent on the host cannot help.
+    Unsupported(Unsupported),
+}
+
+/// Why an agent cannot help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Why.
+    pub reason: String,
+    /// What to do instead.
+    pub remedy: String,
+}
+
+/// What a distribution needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needs {
+    /// Packages.
+    pub packages: Packages,
+    /// iSCSI.
+    pub iscsi: Iscsi,
 }
 
 /// What iSCSI needs.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iscsi {
-    /// The package with iscsid and iscsiadm.
-    pub package: String,
-    /// The command that installs it, for remedies.
-    pub install: String,
     /// The daemon's program, by which the package is known to be there.
     pub daemon: HostPath,
     /// The daemon's configuration.
     pub conf: HostPath,
     /// Where the initiator name is.
     pub initiator_name: HostPath,
-    /// Units to enable and start, best first: the first that exists is taken.
+    /// The daemon's units; `None` where systemd is never PID 1.
+    pub systemd: Option<SystemdUnits>,
+    /// Kernel modules that a login needs.
+    pub modules: Vec<String>,
+    /// What iscsi-iname(8) puts before the random part here.
+    pub prefix: IqnPrefix,
+    /// Names that are part of an image of this distribution, and so many machines'.
+    pub baked_names: Vec<String>,
+    /// Directories with records of targets; several where it changed between versions.
+    pub nodes: Vec<HostPath>,
+    /// The OpenRC service that runs the daemon where systemd is not PID 1; without one it is
+    /// started directly.
+    pub openrc: Option<String>,
+}
+
+/// The units of iscsid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SystemdUnits {
+    /// Units to enable and start, best first: the first that exists is taken. At least one.
     pub units: Vec<UnitName>,
     /// The daemon's service, which a socket starts.
     pub service: UnitName,
-    /// Kernel modules that a login needs.
-    pub modules: Vec<String>,
-    /// What a new initiator name begins with: this distribution's iscsi-iname's own prefix.
-    #[serde(default = "own_prefix")]
-    pub prefix: String,
-    /// Names that are part of an image of this distribution, and so of many machines.
-    #[serde(default)]
-    pub baked_names: Vec<String>,
-    /// Directories in which open-iscsi keeps records of targets.
-    #[serde(default)]
-    pub nodes: Vec<HostPath>,
-}
-
-fn own_prefix() -> String {
-    "iqn.2026-11.io.csihost:01".to_owned()
 }
 
 impl Profile {
     /// Reads the profile `name` from the text of `file`.
     pub fn parse(name: &str, file: &str, text: &str) -> Result<Self, ConfigError> {
-        let mut profile: Self =
-            toml::from_str(text).map_err(|error| ConfigError::from_toml(file, text, &error))?;
-        if profile.iscsi.units.is_empty() {
-            let message = "iscsi.units: expected at least one unit".to_owned();
-            return Err(ConfigError { file: file.to_owned(), line: None, message });
+        file::parse(name, file, text)
+    }
+
+    /// What the distribution needs; `None` where an agent cannot help.
+    pub fn needs(&self) -> Option<&Needs> {
+        match &self.support {
+            Support::Supported(needs) => Some(needs),
+            Support::Unsupported(_) => None,
         }
-        profile.name = name.to_owned();
-        Ok(profile)
+    }
+}
+
+impl Iscsi {
+    /// The units that can stand for the daemon, best first; none where systemd is never PID 1.
+    pub fn units(&self) -> &[UnitName] {
+        self.systemd.as_ref().map_or(&[], |systemd| &systemd.units)
+    }
+
+    /// The daemon's service; none where systemd is never PID 1.
+    pub fn service(&self) -> Option<&UnitName> {
+        self.systemd.as_ref().map(|systemd| &systemd.service)
     }
 }
