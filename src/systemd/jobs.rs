@@ -4,7 +4,7 @@
 //! it asks, so that no end is missed, and knows its own job by the path in the answer.
 
 use super::StopMode;
-use super::bus::{CALL_DEADLINE, fault, read};
+use super::bus::{CALL_DEADLINE, MANAGER, MANAGER_PATH, fault, read};
 use super::error::Fault;
 use super::manager::Systemd;
 use crate::model::unit::UnitName;
@@ -74,6 +74,24 @@ impl Systemd {
         // One that does not answer is not waited for twice; the bus tells it when csihost goes.
         if !matches!(outcome, Err(Fault::Silent { .. } | Fault::Lost { .. })) {
             let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
+        }
+    }
+
+    /// Waits for `call`, and speaks to systemd while it lasts: 252 also sleeps over the answer to a
+    /// reload now and then.
+    pub(super) async fn nudging<T>(&self, call: impl Future<Output = T>) -> T {
+        tokio::pin!(call);
+        let mut nudge = tokio::time::interval_at(Instant::now() + NUDGE, NUDGE);
+        loop {
+            let nudged = async {
+                nudge.tick().await;
+                // Whatever it answers, and if it does.
+                let _ = self.bus.property(MANAGER_PATH, MANAGER, "Version").await;
+            };
+            tokio::select! {
+                answer = &mut call => return answer,
+                () = nudged => {}
+            }
         }
     }
 

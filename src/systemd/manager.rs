@@ -196,7 +196,7 @@ impl Systemd {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // The reply comes when all is read: it is the completion.
-            match self.bus.manager_within(left, "Reload", &()).await {
+            match self.nudging(self.bus.manager_within(left, "Reload", &())).await {
                 Err(Fault::Busy { .. }) if left > RELOAD_PAUSE => tokio::time::sleep(RELOAD_PAUSE).await,
                 Err(Fault::Silent { .. }) => return Err(Fault::Silent { after: RELOAD_DEADLINE }),
                 reply => return reply.map(|_| ()),
