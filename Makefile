@@ -65,7 +65,7 @@ nodes: deb tools-nodes
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
-	@install -m 644 tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
+	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
 
@@ -88,7 +88,7 @@ lint: tools
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
-	cargo test --locked --features node-tests --test node --test node_scenes
+	cargo test --locked --features node-tests --test node --test node_iscsi --test node_scenes
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 

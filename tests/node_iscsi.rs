@@ -1,0 +1,261 @@
+//! On real systemd in a container: what csihost makes of every state in which it finds open-iscsi.
+//!
+//! Needs root and the feature `node-tests`; see tests/nodes/container.
+
+mod support;
+
+use support::container;
+
+/// Words for scripts about the initiator name.
+const NAMES: &str = "
+    install_program; break_iscsi
+    name=/etc/iscsi/initiatorname.iscsi
+    own='^InitiatorName=iqn[.]1993-08[.]org[.]debian:01:[0-9a-f]{12}$'
+    another_machine() {
+        rm /etc/machine-id; tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
+    }
+    # named: the file has one name, of this machine's own, and nothing else changes it.
+    named() {
+        grep -Eq \"$own\" $name || { cat $name; return 1; }
+        [ $(grep -c InitiatorName= $name) = 1 ]
+        ! grep -q ^GenerateName= $name
+        nothing_planned
+        cp -p $name named; csihost apply; cmp named $name
+    }
+";
+
+// ---- the initiator name
+
+#[test]
+fn a_host_without_a_name_gets_one_of_its_own_and_keeps_it() {
+    container().run(&format!(
+        "{NAMES}
+         rm $name; umask 022
+         says '+InitiatorName=iqn.1993-08.org.debian:01:' csihost plan
+         csihost apply; named
+         [ $(stat -c %a:%U $name) = 600:root ]
+         cp $name first; csihost undo; [ ! -e $name ]
+         csihost apply; named
+         if cmp -s first $name; then fail 'the same name twice'; fi
+         # Whatever else was in the file stays, and comes back.
+         for text in '' 'GenerateName=yes\\n' '# mine\\nInitiatorName=\\n' 'InitiatorName = \\r\\n# end'; do
+             csihost undo
+             printf \"$text\" >$name; chmod 640 $name; cp -p $name before
+             csihost apply; named
+             [ $(stat -c %a $name) = 640 ]
+             for line in '# mine' '# end'; do
+                 ! grep -qx \"$line\" before || grep -qx \"$line\" $name
+             done
+             csihost undo; cmp before $name
+         done"
+    ));
+}
+
+#[test]
+fn a_good_name_is_not_touched() {
+    container().run(&format!(
+        "{NAMES}
+         printf '# of the administrator\\nInitiatorName = iqn.2001-04.com.example:node7' >$name
+         cp -p $name before; stat -c '%i %Y %Z %a' $name >stat
+         csihost apply; csihost apply
+         cmp before $name; stat -c '%i %Y %Z %a' $name | cmp - stat
+         csihost undo
+         cmp before $name; stat -c '%i %Y %Z %a' $name | cmp - stat"
+    ));
+}
+
+#[test]
+fn a_name_that_was_copied_with_its_disk_is_replaced() {
+    container().run(&format!(
+        "{NAMES}
+         echo InitiatorName=iqn.2001-04.com.example:golden >$name
+         csihost apply
+         # The copy is another machine.
+         another_machine
+         says 'it was made for another machine' csihost check
+         csihost apply; named
+         csihost check >checked || :; if grep 'another machine' checked; then fail 'still said'; fi
+         # And one that an administrator gave the copy himself is his.
+         another_machine
+         echo InitiatorName=iqn.2001-04.com.example:mine >$name
+         csihost apply; grep -q example:mine $name"
+    ));
+}
+
+#[test]
+fn iscsid_learns_its_new_name_by_one_restart() {
+    container().run(&format!(
+        "{NAMES}
+         # This kernel has no iSCSI: something else runs in the daemon's service.
+         mkdir -p /etc/systemd/system/iscsid.service.d
+         printf '[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
+             >/etc/systemd/system/iscsid.service.d/stand-in.conf
+         systemctl daemon-reload; systemctl start iscsid.service
+         runs() {{ systemctl show -P MainPID iscsid.service; }}
+         before=$(runs); rm $name
+         csihost apply; named
+         after=$(runs); [ $before != $after ]; [ $after != 0 ]
+         csihost apply; [ $(runs) = $after ]"
+    ));
+}
+
+// ---- units
+
+#[test]
+fn from_every_state_of_socket_and_service_a_turn_leads_to_a_socket_that_listens() {
+    container().option(&["--timeout", "600"]).run(
+        "install_program
+         mkdir -p /etc/systemd/system/iscsid.service.d
+         printf '[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
+             >/etc/systemd/system/iscsid.service.d/stand-in.conf
+         systemctl daemon-reload
+         for socket in enable disable; do for listens in start stop; do
+         for service in enable disable; do for runs in start stop; do
+             systemctl -q stop iscsid.service iscsid.socket
+             systemctl -q $socket iscsid.socket; systemctl -q $service iscsid.service
+             [ $runs = stop ] || systemctl start iscsid.service
+             # systemd refuses to open the socket beside a running service.
+             [ $listens = stop ] || systemctl start iscsid.socket 2>/dev/null || :
+             systemctl show -P MainPID iscsid.service >pid
+             csihost apply
+             echo \"$socket $listens $service $runs\"
+             nothing_planned
+             systemctl is-enabled -q iscsid.socket
+             systemctl is-active -q iscsid.socket || systemctl is-active -q iscsid.service
+             # What runs goes on running: sessions may be up.
+             [ $runs = stop ] || systemctl show -P MainPID iscsid.service | cmp - pid
+             csihost undo
+         done; done; done; done",
+    );
+}
+
+#[test]
+fn open_iscsi_and_its_sessions_are_never_stopped() {
+    container().run(
+        "install_program; break_iscsi
+         printf '#!/bin/sh\\necho stopped >>/stopped\\n' >/usr/bin/stopping; chmod 755 /usr/bin/stopping
+         mkdir -p /etc/systemd/system/open-iscsi.service.d
+         printf '[Unit]\\nConditionDirectoryNotEmpty=\\nConditionPathExists=\\n[Service]\\nExecStartPre=\\nExecStart=\\nExecStart=true\\nExecStop=\\nExecStop=/usr/bin/stopping\\n' \
+             >/etc/systemd/system/open-iscsi.service.d/stand-in.conf
+         systemctl daemon-reload; systemctl start open-iscsi.service
+         systemctl is-active open-iscsi.service
+         rm /etc/iscsi/initiatorname.iscsi
+         csihost apply; csihost apply; csihost undo
+         systemctl is-active open-iscsi.service
+         [ ! -e /stopped ]",
+    );
+}
+
+#[test]
+fn a_kernel_without_iscsi_is_named_at_once_and_nothing_hangs() {
+    container().run(
+        "install_program; break_iscsi
+         # A host whose open-iscsi has no socket, as Debian 11's.
+         mkdir -p /etc/csihost/os-profiles.d
+         sed 's/^units = .*/units = [\"iscsid.service\"]/' /share/debian.toml >/etc/csihost/os-profiles.d/debian.toml
+         grep -c iscsid.service /etc/csihost/os-profiles.d/debian.toml
+         begin=$EPOCHSECONDS
+         fails 'hangs at its start' csihost apply
+         [ $((EPOCHSECONDS - begin)) -lt 5 ]
+         [ $(systemctl show -P ActiveState iscsid.service) = inactive ]",
+    );
+}
+
+// ---- files as they should not be
+
+#[test]
+fn an_immutable_file_is_a_clear_error_and_loses_nothing() {
+    container().run(
+        "install_program; break_iscsi
+         conf=/etc/iscsi/iscsid.conf; cp -p $conf before
+         chattr +i $conf || { echo 'this file system has no immutable files'; exit 0; }
+         fails 'immutable' csihost apply
+         chattr -i $conf; cmp before $conf
+         [ -z \"$(find /etc/iscsi -name '*csihost*')\" ]
+         csihost apply; iscsid_listens",
+    );
+}
+
+#[test]
+fn a_file_of_random_bytes_stays_as_it_is_but_for_a_line() {
+    container().run(
+        "install_program; break_iscsi
+         conf=/etc/iscsi/iscsid.conf
+         head -c 65536 /dev/urandom >$conf; echo >>$conf; cp -p $conf before
+         csihost apply
+         head -c 65537 $conf | cmp - before || cmp $conf before
+         nothing_planned
+         csihost undo; cmp before $conf",
+    );
+}
+
+#[test]
+fn a_file_too_large_to_be_one_is_refused_and_the_rest_is_done() {
+    container().run(
+        "install_program; break_iscsi
+         conf=/etc/iscsi/iscsid.conf
+         truncate -s 64M $conf
+         fails $conf csihost apply
+         [ $(stat -c %s $conf) = $((64 << 20)) ]
+         iscsid_listens",
+    );
+}
+
+#[test]
+fn an_initiator_name_that_is_no_file_is_refused_and_the_rest_is_done() {
+    container().run(&format!(
+        "{NAMES}
+         for what in 'mkdir $name' 'mkfifo $name' 'ln -s /srv/name $name; echo >/srv/name' 'ln -s loop $name; ln -s initiatorname.iscsi /etc/iscsi/loop'; do
+             rm -rf $name; eval \"$what\"
+             fails $name csihost apply
+             iscsid_listens
+         done"
+    ));
+}
+
+// ---- what the settings ask for
+
+#[test]
+fn multipathd_is_kept_from_longhorns_disks_only_where_the_settings_ask_for_it() {
+    container().run(
+        "install_program
+         printf '[Service]\\nExecStart=sleep infinity\\nExecReload=/bin/sh -c \"echo again >>/reloads\"\\n' >/etc/systemd/system/multipathd.service
+         systemctl daemon-reload; systemctl start multipathd
+         csihost apply
+         [ ! -e /etc/multipath ]
+         mkdir -p /etc/csihost /etc/multipath; : >/etc/multipath/before
+         printf '[iscsi]\\nmultipath = \"blacklist\"\\n' >/etc/csihost/csihost.toml
+         csihost apply
+         grep -A9 '^blacklist' /etc/multipath/conf.d/csihost.conf
+         [ $(wc -l </reloads) = 1 ]
+         nothing_planned; csihost apply; [ $(wc -l </reloads) = 1 ]
+         csihost undo
+         [ $(ls -A /etc/multipath) = before ]
+         # An administrator's own rule is enough.
+         printf 'blacklist {\\n  device {\\n    vendor \"IET\"\\n  }\\n}\\n' >/etc/multipath.conf
+         csihost apply
+         [ ! -e /etc/multipath/conf.d ]",
+    );
+}
+
+#[test]
+fn records_of_longhorns_that_have_no_session_go_only_where_the_settings_ask_for_it() {
+    container().run(
+        "install_program
+         nodes=/etc/iscsi/nodes; [ -d /var/lib/iscsi ] && nodes=/var/lib/iscsi/nodes
+         for target in iqn.2019-10.io.longhorn:pvc-1 iqn.2001-04.com.example:san; do
+             mkdir -p $nodes/$target/10.0.0.1,3260,1
+             printf 'node.session.auth.password = s3cret\\n' >$nodes/$target/10.0.0.1,3260,1/default
+             chmod 600 $nodes/$target/10.0.0.1,3260,1/default
+         done
+         cp -a $nodes before
+         csihost apply; diff -r before $nodes
+         mkdir -p /etc/csihost; printf '[iscsi]\\nstale-records = \"remove\"\\n' >/etc/csihost/csihost.toml
+         csihost apply >out 2>&1; cat out
+         [ $(ls $nodes) = iqn.2001-04.com.example:san ]
+         nothing_planned
+         csihost undo >>out 2>&1
+         diff -r before $nodes
+         if grep s3cret out /var/lib/csihost/receipt.json; then exit 1; fi",
+    );
+}
