@@ -26,10 +26,10 @@ pub(super) fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
 fn package(facts: &Facts, needs: &Needs) -> Finding {
     let (iscsi, packages) = (&needs.iscsi, &needs.packages);
     let name = packages.iscsi_name();
-    match facts.programs.contains(&iscsi.daemon) {
+    match iscsi.daemon_among(&facts.programs).is_some() {
         true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{name} is installed")),
         false => Finding::new("iscsi-package", CheckStatus::Fail, format!("{name} is not installed"))
-            .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon))
+            .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon_name()))
             .remedy(packages.remedy(&packages.iscsi)),
     }
 }

@@ -31,6 +31,7 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let traits = Traits {
         console: console.as_deref(),
         systemd: has_systemd(host),
+        ostree: is_ostree(host),
         programs: &|path| host.is_program(path),
     };
     let profile = profile::choose(&profiles, &os_release, &traits).ok_or_else(|| ConfigError {
@@ -83,6 +84,12 @@ fn has_systemd(host: &Host) -> bool {
         Mode::Live => host.systemd_booted(),
         Mode::Offline => programs.iter().any(|path| host.is_program(path)),
     }
+}
+
+/// Whether the system was booted by ostree(1), or, in a tree, holds its repository.
+fn is_ostree(host: &Host) -> bool {
+    let booted = host.exists(&HostPath::from("/run/ostree-booted"));
+    booted || host.mode() == Mode::Offline && host.exists(&HostPath::from("/ostree/repo"))
 }
 
 /// The profiles that are built in, with those on the host over them.

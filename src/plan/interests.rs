@@ -36,7 +36,7 @@ pub fn early(
     }
     if let Some(Needs { iscsi, .. }) = profile.needs().filter(|_| settings.iscsi) {
         interests.files.extend([iscsi.conf.clone(), iscsi.initiator_name.clone()]);
-        interests.programs.push(iscsi.daemon.clone());
+        interests.programs.extend(iscsi.daemon.iter().cloned());
         multipath::early(settings, &mut interests);
     }
     if let Some(needs) = profile.needs() {

@@ -29,8 +29,7 @@ struct RawMatch {
     version_from: Option<Spanned<String>>,
     version_below: Option<Spanned<String>>,
     console: Option<Spanned<String>>,
-    #[serde(default)]
-    programs: Vec<HostPath>,
+    ostree: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,7 +63,7 @@ struct RawPackages {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawIscsi {
-    daemon: HostPath,
+    daemon: Spanned<Vec<HostPath>>,
     conf: HostPath,
     initiator_name: HostPath,
     units: Spanned<Vec<UnitName>>,
@@ -153,7 +152,7 @@ fn rule(raw: RawMatch) -> Result<Match, Invalid> {
         version_from: from.map(Spanned::into_inner),
         version_below: below.map(Spanned::into_inner),
         console: word("console", raw.console)?,
-        programs: raw.programs,
+        ostree: raw.ostree,
     })
 }
 
@@ -179,6 +178,9 @@ fn packages(raw: RawPackages) -> Result<Packages, Invalid> {
 }
 
 fn iscsi(raw: RawIscsi) -> Result<Iscsi, Invalid> {
+    if raw.daemon.get_ref().is_empty() {
+        return invalid(&raw.daemon, "iscsi.daemon: expected at least one path");
+    }
     let systemd = match (raw.units.get_ref().is_empty(), raw.service) {
         (false, Some(service)) => {
             Some(SystemdUnits { units: raw.units.into_inner(), service: service.into_inner() })
@@ -196,7 +198,7 @@ fn iscsi(raw: RawIscsi) -> Result<Iscsi, Invalid> {
     };
     let modules = raw.modules.into_iter().map(|module| plain("iscsi.modules", module, "-_"));
     Ok(Iscsi {
-        daemon: raw.daemon,
+        daemon: raw.daemon.into_inner(),
         conf: raw.conf,
         initiator_name: raw.initiator_name,
         systemd,
@@ -226,6 +228,108 @@ fn plain(key: &str, word: Spanned<String>, others: &str) -> Result<String, Inval
         true => Ok(word.into_inner()),
         false => {
             invalid(&word, format!("{key}: {text:?}: expected a word of letters, digits and \"{others}\""))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKAGES: &str = "[packages]\nmanager = 'apt'\niscsi = ['open-iscsi']\n";
+    const ISCSI: &str = "[iscsi]\ndaemon = ['/sbin/iscsid']\nconf = '/etc/iscsi/iscsid.conf'\n\
+        initiator-name = '/etc/iscsi/initiatorname.iscsi'\nunits = ['iscsid.socket']\nservice = 'iscsid.service'\n\
+        modules = ['iscsi_tcp']\nnodes = ['/etc/iscsi/nodes']\n";
+    const WHY: &str = "[unsupported]\nreason = 'a'\nremedy = 'b'\n";
+
+    fn parsed(text: &str) -> Result<Profile, String> {
+        parse("x", "/etc/x.toml", text).map_err(|error| error.to_string())
+    }
+
+    /// A profile of three lines of head, then packages from line 4 and iscsi from line 7 on.
+    fn good() -> String {
+        format!("summary = 'X'\n[[match]]\nid = 'x'\n{PACKAGES}{ISCSI}")
+    }
+
+    #[test]
+    fn what_is_not_said_has_its_default() {
+        let profile = parsed(&good()).unwrap();
+        let needs = profile.needs().unwrap();
+        assert_eq!(needs.packages.policy, PackagePolicy::Require);
+        assert_eq!(needs.packages.nfs, [""; 0]);
+        assert_eq!(needs.iscsi.prefix, IqnPrefix::default());
+        assert_eq!((&needs.iscsi.openrc, &profile.fallback), (&None, &None));
+        assert_eq!(needs.iscsi.units(), [UnitName::from("iscsid.socket")]);
+    }
+
+    #[test]
+    fn an_unsupported_system_needs_nothing_but_an_explanation() {
+        let profile = parsed(&format!("summary = 'X'\n[[match]]\nid = 'x'\n{WHY}")).unwrap();
+        assert_eq!(profile.needs(), None);
+        let why = Unsupported { reason: "a".to_owned(), remedy: "b".to_owned() };
+        assert_eq!(profile.support, Support::Unsupported(why));
+    }
+
+    #[test]
+    fn each_wrong_value_is_named_with_file_and_line() {
+        let with = |old: &str, new: &str| {
+            assert!(good().contains(old), "{old}");
+            good().replace(old, new)
+        };
+        for (text, error) in [
+            (String::new(), ":1: missing field `summary`"),
+            (with("summary = 'X'", "summary = ' '"), ":1: summary: expected one line"),
+            (with("summary = 'X'", "summary = 'a\u{7}b'"), ":1: "),
+            (with("summary = 'X'", "summary = 1"), ":1: invalid type"),
+            (with("[[match]]", "[[mach]]"), ":2: unknown field `mach`"),
+            (with("id = 'x'", "id = ''"), ":3: match.id: \"\": expected a word"),
+            (with("id = 'x'", "id = 'a b'"), ":3: match.id"),
+            (with("id = 'x'", "id = 'x'\nversion-from = 'new'"), ":4: match.version-from"),
+            (
+                with("id = 'x'", "id = 'x'\nversion-from = '12'\nversion-below = '9'"),
+                ":5: match.version-below: not above",
+            ),
+            (with("id = 'x'", "id = 'x'\nconsole = '../x'"), ":4: match.console"),
+            (with("id = 'x'", "id = 'x'\nversion = '1'"), ":4: unknown field `version`"),
+            (with("[[match]]\nid = 'x'\n", ""), ":1: it is for no system"),
+            (with("'apt'", "'brew'"), ":5: unknown variant `brew`"),
+            (with("['open-iscsi']", "['--upgrade']"), ":6: packages.iscsi: \"--upgrade\""),
+            (with("['open-iscsi']", "['a;b']"), ":6: packages.iscsi"),
+            (with("['open-iscsi']", "['a']\npolicy = 'maybe'"), ":7: unknown variant `maybe`"),
+            (with("['open-iscsi']", "[]\npolicy = 'install'"), ":7: packages.policy: \"install\" needs"),
+            (with("manager = 'apt'", "manager = 'none'\npolicy = 'install'"), ":6: packages.policy"),
+            (with("['open-iscsi']", "['a']\nnote = '''a\nb'''"), ":7: packages.note: expected one line"),
+            (with("['/sbin/iscsid']", "[]"), ":8: iscsi.daemon: expected at least one"),
+            (with("['/sbin/iscsid']", "['sbin/iscsid']"), ":8: \"sbin/iscsid\" is not absolute"),
+            (with("'/etc/iscsi/iscsid.conf'", "'/etc/../x'"), ":9: \"/etc/../x\" contains"),
+            (with("['iscsid.socket']", "[]"), ":11: iscsi.units: expected at least one"),
+            (with("['iscsid.socket']", "['iscsid']"), ":11: \"iscsid\" is not the name of a systemd unit"),
+            (with("service = 'iscsid.service'\n", ""), ":11: iscsi.service: missing"),
+            (with("['iscsi_tcp']", "['../x']"), ":13: iscsi.modules"),
+            (with("['/etc/iscsi/nodes']", "['']"), ":14: \"\" is not a path"),
+            (good() + "prefix = 'iqn.x'\n", ":15: iscsi.prefix: \"iqn.x\""),
+            (good() + "openrc = 'a/b'\n", ":15: iscsi.openrc"),
+            (good() + "fsck = 1\n", ":15: unknown field `fsck`"),
+            (good() + WHY, ":4: [packages] beside [unsupported]"),
+            (format!("summary = 'X'\n[fallback]\nprograms = []\n{ISCSI}{WHY}"), ":4: [iscsi] beside"),
+            (format!("summary = 'X'\n[fallback]\nprograms = []\n{ISCSI}"), ":4: [iscsi] without [packages]"),
+            (format!("summary = 'X'\n[fallback]\nprograms = []\n{PACKAGES}"), ":4: [packages] without"),
+            ("summary = 'X'\n[fallback]\nprograms = []\n".to_owned(), ":1: expected [packages] and [iscsi]"),
+            ("summary = 'X'\n[fallback]\nprograms = ['x']\n".to_owned(), ":3: \"x\" is not absolute"),
+            (
+                "summary = 'X'\n[fallback]\nprograms = []\ninit = 'upstart'\n".to_owned(),
+                ":4: unknown variant `upstart`",
+            ),
+            (format!("summary = 'X'\n[fallback]\n{WHY}"), ":2: missing field `programs`"),
+            (
+                "summary = 'X'\n[unsupported]\nreason = ''\nremedy = 'b'\n[fallback]\nprograms = []\n"
+                    .to_owned(),
+                ":3: unsupported.reason",
+            ),
+            ("summary = 'X\n".to_owned(), ":1: "),
+        ] {
+            let message = parsed(&text).unwrap_err();
+            assert!(message.starts_with(&format!("/etc/x.toml{error}")), "{text}\n{message}");
         }
     }
 }

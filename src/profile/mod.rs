@@ -20,6 +20,7 @@ use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
 use crate::settings::ConfigError;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 
 /// Where profiles are looked for, weakest first; by file name (UAPI.6).
 pub const PLACES: [&str; 3] =
@@ -53,8 +54,9 @@ pub struct Match {
     pub version_below: Option<String>,
     /// RancherOS' console: the word in /run/console-done.
     pub console: Option<String>,
-    /// Any of these programs is there; none: does not matter.
-    pub programs: Vec<HostPath>,
+    /// Whether the system is an image of ostree(1)'s: RHEL is one as RHEL CoreOS, and says nothing
+    /// of it in the os-release of its lower layer.
+    pub ostree: Option<bool>,
 }
 
 /// A system that no profile names.
@@ -106,8 +108,9 @@ pub struct Needs {
 /// What iSCSI needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iscsi {
-    /// The daemon's program, by which the package is known to be there.
-    pub daemon: HostPath,
+    /// Where the daemon's program may be, best first; by it the package is known to be there. At
+    /// least one.
+    pub daemon: Vec<HostPath>,
     /// The daemon's configuration.
     pub conf: HostPath,
     /// Where the initiator name is.
@@ -152,6 +155,16 @@ impl Profile {
 }
 
 impl Iscsi {
+    /// Where the daemon's program is, among the programs that are there.
+    pub fn daemon_among(&self, programs: &BTreeSet<HostPath>) -> Option<&HostPath> {
+        self.daemon.iter().find(|path| programs.contains(path))
+    }
+
+    /// The daemon's program for people: the first of the places where it may be.
+    pub fn daemon_name(&self) -> String {
+        self.daemon.first().map(ToString::to_string).unwrap_or_default()
+    }
+
     /// The units that can stand for the daemon, best first; none where systemd is never PID 1.
     pub fn units(&self) -> &[UnitName] {
         self.systemd.as_ref().map_or(&[], |systemd| &systemd.units)
