@@ -47,7 +47,7 @@ fn conf(facts: &Facts, needs: &Needs) -> Finding {
             format!("{path} is not a file"),
             format!("move it away and reinstall {}", needs.packages.iscsi_name()),
         ),
-        FileFact::File(_) => match advice(facts, path, needs.iscsi.units()) {
+        FileFact::File(_) => match advice(facts, path, needs.iscsi.units(), &needs.iscsi.daemon) {
             None => Finding::new(ID, CheckStatus::Skip, "which startup line is right is not known"),
             Some(StartupAdvice::Leave { why }) => Finding::new(ID, CheckStatus::Pass, why),
             Some(StartupAdvice::Repair { why, .. }) => bad(why, "run csihost apply".to_owned())

@@ -2,7 +2,7 @@
 
 use super::conf::Conf;
 use super::startup::{Known, StartupAdvice, Wanted, advise};
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Init};
 use crate::model::path::HostPath;
 use crate::model::unit::{LoadState, UnitName, Units};
 
@@ -34,17 +34,31 @@ pub fn daemon(units: &Units, names: &[UnitName]) -> Daemon {
 
 /// Whether the startup line of `conf` does what it should here; `None` where there is no file to
 /// read, or no unit that it could name.
-pub fn advice(facts: &Facts, conf: &HostPath, names: &[UnitName]) -> Option<StartupAdvice> {
+///
+/// Without systemd (it is not PID 1, or `units` names none because it never is) nobody but
+/// open-iscsi's own tools starts the daemon when it is needed, and the line has to name its program:
+/// one of `daemons`, best first.
+pub fn advice(
+    facts: &Facts,
+    conf: &HostPath,
+    units: &[UnitName],
+    daemons: &[HostPath],
+) -> Option<StartupAdvice> {
     let bytes = facts.file(conf).bytes()?;
-    let Daemon::Unit(unit) = daemon(&facts.units, names) else { return None };
-    let systemctl = SYSTEMCTL.map(HostPath::from);
-    let systemctl = systemctl.iter().find(|path| facts.programs.contains(path)).or(systemctl.first())?;
+    let there = |path: &HostPath| facts.programs.contains(path);
+    let first = |paths: &[HostPath]| paths.iter().find(|path| there(path)).or(paths.first()).cloned();
+    let systemd = !units.is_empty() && !matches!(facts.init, Init::Other(_));
     let known = Known {
-        program_exists: &|path| facts.programs.contains(path),
+        program_exists: &there,
         unit_exists: &|name| UnitName::parse(name).is_ok_and(|unit| facts.units.get(&unit).usable()),
         // The unit is enabled, or will be when the plan is done.
-        iscsid_enabled: true,
+        iscsid_enabled: systemd,
     };
-    let wanted = Wanted::Systemd { systemctl, unit: unit.as_str() };
+    if !systemd {
+        return Some(advise(&Conf::new(bytes), Wanted::Daemon { program: &first(daemons)? }, &known));
+    }
+    let Daemon::Unit(unit) = daemon(&facts.units, units) else { return None };
+    let systemctl = first(&SYSTEMCTL.map(HostPath::from))?;
+    let wanted = Wanted::Systemd { systemctl: &systemctl, unit: unit.as_str() };
     Some(advise(&Conf::new(bytes), wanted, &known))
 }

@@ -42,7 +42,7 @@ pub(super) fn plan(facts: &Facts, needs: &Needs, plan: &mut Plan) {
             return refuse(plan, why.clone(), format!("make {path} a readable file, then run csihost apply"));
         }
     };
-    let (splices, value, why) = match advice(facts, path, needs.iscsi.units()) {
+    let (splices, value, why) = match advice(facts, path, needs.iscsi.units(), &needs.iscsi.daemon) {
         None | Some(StartupAdvice::Leave { .. }) => return,
         Some(StartupAdvice::Repair { splices, value, why }) => (splices, value, why),
         Some(StartupAdvice::Refuse { reason, remedy }) => return refuse(plan, reason, remedy),
