@@ -38,6 +38,6 @@ fn os_profile(chosen: &Chosen, os: &OsRelease) -> Finding {
     Finding::new(ID, CheckStatus::Warn, format!("no profile is for {system}; the nearest is {name}"))
         .detail("units, packages and paths may be named otherwise here")
         .remedy(format!(
-            "save csihost profile show {name} as a file in /etc/csihost/os-profiles.d, and adapt it to this system"
+            "adapt what csihost profile show {name} prints to this system, and put it into /etc/csihost/os-profiles.d"
         ))
 }

@@ -6,6 +6,7 @@ mod check;
 mod detect;
 mod output;
 mod plan;
+mod profile;
 mod status;
 mod undo;
 
@@ -37,6 +38,9 @@ enum Verb {
     Detect(Reading),
     /// Capture a scene of this node as a tar.zst, secrets taken out, for support
     Capture(capture::Capture),
+    /// Show the os-profiles: what each distribution needs, and which is in effect
+    #[command(subcommand)]
+    Profile(profile::Verb),
     /// Put back everything that csihost changed
     Undo(Common),
     /// Show how the last turn went
@@ -73,6 +77,8 @@ enum End {
     Failed,
     /// Findings, or changes pending.
     Findings,
+    /// Bad configuration or profile, already said.
+    BadConfig,
 }
 
 /// Bad configuration or profile (sysexits.h, EX_CONFIG).
@@ -84,6 +90,7 @@ impl From<End> for ExitCode {
             End::Done => Self::SUCCESS,
             End::Failed => Self::from(1),
             End::Findings => Self::from(3),
+            End::BadConfig => Self::from(BAD_CONFIG),
         }
     }
 }
@@ -118,6 +125,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Check(args) => check::run(&args).await,
         Verb::Detect(args) => detect::run(&args).await,
         Verb::Capture(args) => capture::run(&args).await,
+        Verb::Profile(verb) => profile::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
     }

@@ -1,12 +1,12 @@
 //! Engine: loads the settings and the profile of a host.
 
 use super::layered::{self, Source};
+use super::profiles;
 use crate::host::{self, Host};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
-use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile, Traits};
+use crate::profile::{Chosen, OsRelease, Traits};
 use crate::settings::{self, ConfigError, Settings};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a turn goes by.
@@ -26,19 +26,7 @@ pub struct Config {
 pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
-    let profiles = profiles(host)?;
-    let console = console(host)?;
-    let traits = Traits {
-        console: console.as_deref(),
-        systemd: has_systemd(host),
-        ostree: is_ostree(host),
-        programs: &|path| host.is_program(path),
-    };
-    let profile = profile::choose(&profiles, &os_release, &traits).ok_or_else(|| ConfigError {
-        file: profile::PLACES.join(", "),
-        line: None,
-        message: format!("no os-profile is for {}, and \"generic\" is masked", os_release.pretty_name()),
-    })?;
+    let profile = profiles::chosen(host, &profiles::profiles(host)?, &os_release)?;
     Ok(Config { settings, profile, os_release, boot: false })
 }
 
@@ -63,11 +51,22 @@ fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {
     settings::parse(sources.iter().map(|source| (source.path.as_str(), source.bytes.as_slice())))
 }
 
-fn os_release(host: &Host) -> Result<OsRelease, ConfigError> {
+pub(super) fn os_release(host: &Host) -> Result<OsRelease, ConfigError> {
     // os-release(5): /etc before /usr/lib.
     let paths = ["/usr/lib/os-release", "/etc/os-release"].map(HostPath::from);
     let source = layered::last(host, &paths)?;
     Ok(source.map(|source| OsRelease::parse(&source.bytes)).unwrap_or_default())
+}
+
+/// What tells systems apart beside os-release, for `ask`.
+pub(super) fn traits<T>(host: &Host, ask: impl FnOnce(&Traits) -> T) -> Result<T, ConfigError> {
+    let console = console(host)?;
+    Ok(ask(&Traits {
+        console: console.as_deref(),
+        systemd: has_systemd(host),
+        ostree: is_ostree(host),
+        programs: &|path| host.is_program(path),
+    }))
 }
 
 /// The console that RancherOS has started: the word in /run/console-done (rancher/os,
@@ -90,26 +89,4 @@ fn has_systemd(host: &Host) -> bool {
 fn is_ostree(host: &Host) -> bool {
     let booted = host.exists(&HostPath::from("/run/ostree-booted"));
     booted || host.mode() == Mode::Offline && host.exists(&HostPath::from("/ostree/repo"))
-}
-
-/// The profiles that are built in, with those on the host over them.
-fn profiles(host: &Host) -> Result<Vec<Profile>, ConfigError> {
-    let mut texts: BTreeMap<String, (String, String)> = BTreeMap::new();
-    for (name, text) in BUILTIN {
-        texts.insert(name.to_owned(), (format!("os-profile {name} (built in)"), text.to_owned()));
-    }
-    for (name, source) in layered::directories(host, &profile::PLACES.map(HostPath::from))? {
-        // A mask removes a built-in profile too.
-        let Some(source) = source else {
-            texts.remove(&name);
-            continue;
-        };
-        let text = String::from_utf8(source.bytes).map_err(|_| ConfigError {
-            file: source.path.clone(),
-            line: None,
-            message: "not UTF-8".to_owned(),
-        })?;
-        texts.insert(name, (source.path, text));
-    }
-    texts.iter().map(|(name, (file, text))| Profile::parse(name, file, text)).collect()
 }

@@ -21,20 +21,25 @@ pub(super) fn directories(
     host: &Host,
     places: &[HostPath],
 ) -> Result<BTreeMap<String, Option<Source>>, ConfigError> {
-    let mut by_name: BTreeMap<Vec<u8>, HostPath> = BTreeMap::new();
+    let last = |paths: Vec<HostPath>| paths.last().map_or(Ok(None), |path| file(host, path));
+    stacks(host, places)?.into_iter().map(|(name, paths)| Ok((name, last(paths)?))).collect()
+}
+
+/// The same, with all files of a name, weakest first.
+pub(super) fn stacks(
+    host: &Host,
+    places: &[HostPath],
+) -> Result<BTreeMap<String, Vec<HostPath>>, ConfigError> {
+    let mut by_name: BTreeMap<String, Vec<HostPath>> = BTreeMap::new();
     for place in places {
         let names = host.list(place).map_err(|error| unreadable(place, &error.to_string()))?;
-        for name in names.into_iter().filter(|name| name.ends_with(b".toml") && !name.starts_with(b".")) {
-            let path = place.join(&name);
-            by_name.insert(name, path);
+        for name in names.into_iter().filter(|name| !name.starts_with(b".")) {
+            let Some(stem) = name.strip_suffix(b".toml") else { continue };
+            let stem = String::from_utf8_lossy(stem).into_owned();
+            by_name.entry(stem).or_default().push(place.join(&name));
         }
     }
-    let files = by_name.iter().map(|(name, path)| {
-        let name = String::from_utf8_lossy(name);
-        let stem = name.strip_suffix(".toml").unwrap_or(&name).to_owned();
-        Ok((stem, file(host, path)?))
-    });
-    files.collect()
+    Ok(by_name)
 }
 
 /// The last of `paths` that is there.
