@@ -102,6 +102,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
 mod tests {
     use super::*;
     use crate::profile::BUILTIN;
+    use proptest::prelude::*;
 
     /// A system: os-release, the console, whether it is an image of ostree's, programs, systemd.
     #[derive(Clone, Copy)]
@@ -249,6 +250,25 @@ mod tests {
         assert_eq!(pick(false, true), "tool");
         let traits = Traits { console: None, systemd: true, ostree: false, programs: &|_| false };
         assert_eq!(choose(&profiles[2..], &OsRelease::default(), &traits), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_system_gets_a_profile_and_exactly_only_one_that_names_it(
+            id in "[a-z]{0,6}|debian|ubuntu|rhel|centos|fedora|amzn|sles|rancheros|talos",
+            like in "(debian|rhel|fedora|suse|arch|x| ){0,3}",
+            version in "[0-9v.]{0,6}",
+            variant in "coreos|transactional|Harvester|",
+            ostree: bool,
+            systemd: bool,
+        ) {
+            let release =
+                format!("ID={id}\nID_LIKE=\"{like}\"\nVERSION_ID={version}\nVARIANT_ID={variant}\n");
+            let (name, exact) = chosen(System(&release, None, ostree, &[], systemd));
+            let (_, text) = BUILTIN.into_iter().find(|(builtin, _)| *builtin == name).unwrap();
+            let profile = Profile::parse(&name, &name, text).unwrap();
+            prop_assert_eq!(exact, profile.matches.iter().any(|rule| rule.id == id));
+        }
     }
 
     #[test]
