@@ -79,10 +79,8 @@ fn console(host: &Host) -> Result<Option<String>, ConfigError> {
 /// Whether systemd is PID 1, or, in a tree, is there to be.
 fn has_systemd(host: &Host) -> bool {
     let programs = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"].map(HostPath::from);
-    match host.mode() {
-        Mode::Live => host.systemd_booted(),
-        Mode::Offline => programs.iter().any(|path| host.is_program(path)),
-    }
+    // In a scene, /run is that of the host that was captured.
+    host.systemd_booted() || host.mode() == Mode::Offline && programs.iter().any(|path| host.is_program(path))
 }
 
 /// Whether the system was booted by ostree(1), or, in a tree, holds its repository.

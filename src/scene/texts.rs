@@ -20,6 +20,8 @@ pub fn presentable(path: &HostPath, text: &[u8]) -> Vec<u8> {
         b"iscsid.conf" => iscsid_conf(text),
         b"initiatorname.iscsi" => lines(text, initiator_name),
         b"os-release" | b"initrd-release" => text.to_vec(),
+        // RancherOS: which console has been started.
+        b"console-done" if below("/run") => text.to_vec(),
         b"receipt.json" => receipt(text),
         _ if below("/etc/csihost") || below("/run/csihost") || below("/usr/lib/csihost") => {
             without_credentials(text)

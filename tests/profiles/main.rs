@@ -7,6 +7,9 @@ mod tree;
 mod verbs;
 
 use csihost::model::finding::CheckStatus;
+use csihost::model::path::HostPath;
+use csihost::profile::Profile;
+use csihost::scene::presentable;
 use std::fs;
 use std::path::PathBuf;
 use tree::{CONF, Tree};
@@ -180,6 +183,17 @@ fn where_an_agent_cannot_help_nothing_is_planned_and_one_check_says_what_to_do()
         assert!(others.iter().all(|id| ["os-profile", "kubelet-root"].contains(id)), "{others:?}");
         assert_eq!(fs::read(tree.path(CONF)).unwrap(), broken.as_bytes());
     }
+}
+
+#[test]
+fn a_captured_scene_keeps_what_picks_the_profile_and_what_is_in_one() {
+    for (name, text) in csihost::profile::BUILTIN {
+        let path = format!("/usr/lib/csihost/os-profiles.d/{name}.toml");
+        let path = HostPath::parse(path.as_bytes()).unwrap();
+        let kept = String::from_utf8(presentable(&path, text.as_bytes())).unwrap();
+        assert_eq!(Profile::parse(name, name, &kept), Profile::parse(name, name, text), "{name}");
+    }
+    assert_eq!(presentable(&HostPath::from("/run/console-done"), b"ubuntu\n"), b"ubuntu\n");
 }
 
 #[test]
