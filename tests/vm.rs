@@ -57,6 +57,77 @@ fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
 }
 
 #[test]
+fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_and_it_works_after_a_reboot() {
+    // Logs in and out as a CSI driver does. Discovery finds the target anew each time.
+    let words = "
+        login() {
+            iscsiadm -m node -o delete >/dev/null 2>&1 || :
+            iscsiadm -m discovery -t sendtargets -p 127.0.0.1 &&
+                iscsiadm -m node -T $iqn -p 127.0.0.1 --login
+        }
+        logout() { iscsiadm -m node -T $iqn -p 127.0.0.1 --logout; }
+        conf=/etc/iscsi/iscsid.conf name=/etc/iscsi/initiatorname.iscsi
+        # The daemon, and what opens its socket.
+        stop_all() { systemctl -q disable --now iscsid.socket iscsid.service open-iscsi.service; }
+    ";
+    machine()
+        .then(&format!(
+            "{words} iqn=$(cat iqn)
+             systemctl is-active csihost-boot
+             csihost check; nothing_planned
+             [ $(cat $name) = $(cat /root/name) ]
+             login; logout"
+        ))
+        .run(&format!(
+            "{words} iqn=$(/share/iscsi-target); echo $iqn >iqn
+             install_csihost
+             csihost check; login; logout
+
+             a_startup_line_to_a_missing_program() {{
+                 stop_all; sed -i 's|^iscsid.startup *=.*|iscsid.startup = /usr/sbin/no-such|' $conf
+             }}
+             socket_and_service_stopped_and_disabled_and_no_startup_line() {{
+                 stop_all; sed -i 's|^iscsid.startup|# &|' $conf
+             }}
+             no_initiator_name() {{ systemctl stop iscsid.service iscsid.socket; rm $name; systemctl start iscsid.socket; }}
+             an_empty_initiator_name() {{ systemctl stop iscsid.service; : >$name; }}
+             a_module_that_is_not_loaded_and_that_iscsid_may_not_load() {{
+                 systemctl stop iscsid.service iscsid.socket; rm /etc/modules-load.d/csihost.conf
+                 modprobe -r iscsi_tcp libiscsi_tcp libiscsi
+                 mkdir -p /etc/systemd/system/iscsid.service.d
+                 printf '[Service]\\nCapabilityBoundingSet=~CAP_SYS_MODULE\\n' >/etc/systemd/system/iscsid.service.d/hard.conf
+                 systemctl daemon-reload; systemctl start iscsid.socket
+             }}
+             for way in a_startup_line_to_a_missing_program \
+                     socket_and_service_stopped_and_disabled_and_no_startup_line \
+                     no_initiator_name an_empty_initiator_name \
+                     a_module_that_is_not_loaded_and_that_iscsid_may_not_load; do
+                 echo \"=== $way\"
+                 $way
+                 if timeout 60 bash -c \"$(declare -f login); iqn=$iqn login\"; then fail 'it is not broken'; fi
+                 status 3 csihost check
+                 csihost apply
+                 csihost check; nothing_planned
+                 login; logout
+             done
+
+             echo '=== a new name, while a session is up'
+             login; pid=$(systemctl show -P MainPID iscsid.service)
+             sed -i s/=iqn.*/=/ $name
+             csihost apply
+             [ $(systemctl show -P MainPID iscsid.service) = $pid ]
+             says 'still goes by an older one' csihost check
+             nothing_planned
+             logout
+             csihost apply
+             [ $(systemctl show -P MainPID iscsid.service) != $pid ]
+             csihost check; nothing_planned
+             login; logout
+             cp $name /root/name"
+        ));
+}
+
+#[test]
 fn after_a_power_cut_during_a_turn_files_are_whole_and_the_next_boot_is_ready() {
     // Where the cuts come: when the receipt appears, and when the first mount does.
     machine()

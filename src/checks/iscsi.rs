@@ -62,7 +62,7 @@ fn name(facts: &Facts, needs: &Needs) -> Finding {
     let path = &needs.iscsi.initiator_name;
     let found = |status, summary: String| Finding::new(ID, status, summary);
     match initiator::naming(facts, path, &needs.iscsi.baked_names) {
-        Naming::Own(name) if needs.iscsi.service().is_some_and(|unit| facts.restart.contains(unit)) => {
+        Naming::Own(name) if needs.iscsi.service().is_some_and(|unit| facts.owes_restart(unit)) => {
             found(CheckStatus::Warn, format!("{}, and iscsid still goes by an older one", shown(&name)))
                 .detail("it reads its name at its start, and is not restarted while sessions are up")
                 .remedy("log out of all sessions or reboot; csihost apply then restarts iscsid")

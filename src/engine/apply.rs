@@ -156,6 +156,7 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.manager.reload_unit(unit).await?;
                 self.paid(unit)
             }
+            Action::ResetFailedUnit { unit } => Ok(self.manager.reset_failed(unit).await?),
             Action::MoveAside { path, to } => {
                 if let Some(parent) = to.parent() {
                     self.make_directory(&parent, 0o700)?;

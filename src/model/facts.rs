@@ -6,7 +6,7 @@ use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
 use super::receipt::{BridgeRecord, InitiatorRecord};
-use super::unit::{UnitName, Units};
+use super::unit::{ActiveState, UnitName, Units};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which host a turn is about.
@@ -152,6 +152,11 @@ impl Facts {
     /// What is known of a module.
     pub fn module(&self, name: &str) -> Module {
         self.modules.get(name).copied().unwrap_or(Module::Unknown)
+    }
+
+    /// Whether the daemon of `unit` runs and goes by what a file no longer says.
+    pub fn owes_restart(&self, unit: &UnitName) -> bool {
+        self.restart.contains(unit) && self.units.get(unit).active == ActiveState::Active
     }
 
     /// Whether units can be enabled, and started where the host is live.

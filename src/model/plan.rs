@@ -96,6 +96,11 @@ pub enum Action {
         /// Which.
         unit: UnitName,
     },
+    /// Has systemd forget that a unit failed, and how often.
+    ResetFailedUnit {
+        /// Which.
+        unit: UnitName,
+    },
     /// Makes a path a shared mount of its own, by starting the mount unit that binds it to itself.
     ShareMount {
         /// The path.
@@ -119,6 +124,7 @@ impl Action {
             Self::MoveAside { .. } => "move-aside",
             Self::RestartUnit { .. } => "restart-unit",
             Self::ReloadUnit { .. } => "reload-unit",
+            Self::ResetFailedUnit { .. } => "reset-failed-unit",
             Self::WriteUnit { .. } => "write-unit",
             Self::RemoveUnit { .. } => "remove-unit",
             Self::MakeDirectory { .. } => "make-directory",
@@ -145,6 +151,7 @@ impl Action {
             | Self::DisableUnit { unit }
             | Self::StartUnit { unit }
             | Self::RestartUnit { unit }
+            | Self::ResetFailedUnit { unit }
             | Self::ReloadUnit { unit } => unit.to_string(),
             Self::LoadModule { module } => module.clone(),
         }
@@ -160,7 +167,7 @@ impl Action {
             Self::DisableUnit { .. } | Self::EnableUnit { .. } => 4,
             Self::LoadModule { .. } => 5,
             Self::ShareMount { .. } => 6,
-            Self::RestartUnit { .. } | Self::ReloadUnit { .. } => 7,
+            Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
             Self::StartUnit { .. } => 8,
         }
     }

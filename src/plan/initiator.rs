@@ -60,8 +60,8 @@ fn name(facts: &Facts, needs: &Needs, why: &str) -> Result<Action, Refusal> {
 fn restart(facts: &Facts, needs: &Needs, named: Option<StepId>, plan: &mut Plan) {
     let Some(service) = needs.iscsi.service() else { return };
     let runs = facts.units.get(service).active == ActiveState::Active;
-    let due = named.is_some() || facts.restart.contains(service);
-    if runs && due && facts.iscsi.sessions.is_empty() {
+    let due = (named.is_some() && runs) || facts.owes_restart(service);
+    if due && facts.iscsi.sessions.is_empty() {
         let needed: Vec<StepId> = named.into_iter().collect();
         let action = Action::RestartUnit { unit: service.clone() };
         plan.push(action, "iscsid still goes by the name that it had", &needed);

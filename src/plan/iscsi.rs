@@ -68,6 +68,13 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
         plan.push(Action::EnableUnit { unit: unit.clone() }, reason, &[]);
     }
     let service = facts.units.get(&systemd.service);
+    let mut needed = loaded.to_vec();
+    // It was started in vain too often (without a name, say): systemd tries no more, whatever was
+    // repaired, and closes the socket again.
+    if facts.init == Init::Systemd && service.active == ActiveState::Failed {
+        let action = Action::ResetFailedUnit { unit: systemd.service.clone() };
+        needed.push(plan.push(action, "it failed, and systemd may have given up on it", &[]));
+    }
     // A running daemon holds the socket's address: systemd refuses to start the socket beside it.
     let running = state.active == ActiveState::Active || service.active == ActiveState::Active;
     if facts.init == Init::Systemd && !running {
@@ -84,7 +91,7 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
                 remedy: format!("boot a kernel that has {module}, or install this kernel's extra modules"),
             }),
             _ => {
-                plan.push(Action::StartUnit { unit }, "iscsid is not reachable", loaded);
+                plan.push(Action::StartUnit { unit }, "iscsid is not reachable", &needed);
             }
         }
     }

@@ -48,7 +48,7 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     let why = "multipathd would take Longhorn's disks";
     let placed = place(plan, facts, Kind::File, path, SECTION, why, &[]);
     let written = placed.written();
-    let due = !written.is_empty() || facts.restart.contains(&unit);
+    let due = !written.is_empty() || facts.owes_restart(&unit);
     if due && facts.init == Init::Systemd && claim(facts) != Claim::NotRunning {
         plan.push(Action::ReloadUnit { unit }, "multipathd reads its configuration when told", &written);
     }

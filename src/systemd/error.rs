@@ -25,6 +25,8 @@ pub enum Attempt {
     Restart(UnitName),
     /// To have the daemon of a unit read its configuration again.
     ReloadUnit(UnitName),
+    /// To have it forgotten that a unit failed.
+    ResetFailed(UnitName),
     /// To stop a unit.
     Stop(UnitName),
 }
@@ -39,6 +41,7 @@ impl Attempt {
             | Self::Start(unit)
             | Self::Restart(unit)
             | Self::ReloadUnit(unit)
+            | Self::ResetFailed(unit)
             | Self::Stop(unit) => Some(unit),
         }
     }
@@ -55,6 +58,7 @@ impl fmt::Display for Attempt {
             Self::Start(unit) => write!(f, "start {unit}"),
             Self::Restart(unit) => write!(f, "restart {unit}"),
             Self::ReloadUnit(unit) => write!(f, "reload {unit}"),
+            Self::ResetFailed(unit) => write!(f, "have the failure of {unit} forgotten"),
             Self::Stop(unit) => write!(f, "stop {unit}"),
         }
     }

@@ -93,6 +93,12 @@ impl ServiceManager for Fake {
         self.call("reload-unit", Attempt::ReloadUnit(unit.clone()), |_| {})
     }
 
+    async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        self.call("reset-failed", Attempt::ResetFailed(unit.clone()), |state| {
+            state.active = ActiveState::Inactive
+        })
+    }
+
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {
         let word = if mode == StopMode::Alone { "stop alone" } else { "stop" };
         self.call(word, Attempt::Stop(unit.clone()), |state| state.active = ActiveState::Inactive)

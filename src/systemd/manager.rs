@@ -242,6 +242,11 @@ impl ServiceManager for Systemd {
         self.bring_up("ReloadUnit", unit).await.during(|| Attempt::ReloadUnit(unit.clone()))
     }
 
+    async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        let reply = self.bus.manager("ResetFailedUnit", &(unit.as_str(),)).await;
+        reply.map(|_| ()).during(|| Attempt::ResetFailed(unit.clone()))
+    }
+
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {
         self.take_down(unit, mode).await.during(|| Attempt::Stop(unit.clone()))
     }

@@ -75,6 +75,9 @@ pub trait ServiceManager {
     /// Has the daemon of `unit` read its configuration again, and waits until it did.
     async fn reload_unit(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
 
+    /// Has the service manager forget that `unit` failed, and how often it was started.
+    async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
     /// Stops `unit` and waits until it is inactive.
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError>;
 }

@@ -254,6 +254,10 @@ impl<T: UnitTree> ServiceManager for Offline<T> {
         Err(Fault::NotOffline).during(|| Attempt::ReloadUnit(unit.clone()))
     }
 
+    async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
+        Err(Fault::NotOffline).during(|| Attempt::ResetFailed(unit.clone()))
+    }
+
     async fn stop(&mut self, unit: &UnitName, _: StopMode) -> Result<(), ManagerError> {
         Err(Fault::NotOffline).during(|| Attempt::Stop(unit.clone()))
     }
