@@ -49,25 +49,42 @@ pub fn profiles(host: &Host) -> Result<Vec<Listed>, ConfigError> {
         by_name.insert(name.to_owned(), listed);
     }
     for (name, paths) in layered::stacks(host, &profile::PLACES.map(HostPath::from))? {
+        let last = paths.last().cloned();
         for path in paths {
-            let below = by_name.remove(&name);
-            let read = layered::file(host, &path)?.map(|source| read(&name, source));
-            let same = |listed: &Listed| match (&listed.read, &read) {
-                (Some(below), Some(read)) => below.text == read.text,
-                _ => false,
+            let source = match layered::file(host, &path) {
+                Err(error) if Some(&path) == last.as_ref() => return Err(error),
+                // Replaced in any case.
+                source => source.unwrap_or_default(),
             };
-            let mut overrides = Vec::new();
-            if let Some(below) = below {
-                if !same(&below) {
-                    overrides.push(below.source);
+            let mut listed =
+                Listed { name: name.clone(), source: path.to_string(), overrides: Vec::new(), read: None };
+            match (source, by_name.remove(&name)) {
+                // An installed copy, as a rule of what is built in: nothing is replaced.
+                (Some(source), Some(below)) if below.says(&source.bytes) => {
+                    listed.overrides = below.overrides;
+                    listed.read = below.read;
                 }
-                overrides.extend(below.overrides);
+                (source, below) => {
+                    listed.read = source.map(|source| read(&name, source));
+                    listed.overrides = below.into_iter().flat_map(Listed::sources).collect();
+                }
             }
-            let listed = Listed { name: name.clone(), source: path.to_string(), overrides, read };
             by_name.insert(name.clone(), listed);
         }
     }
     Ok(by_name.into_values().collect())
+}
+
+impl Listed {
+    /// Whether its text is this one, and can be used.
+    fn says(&self, text: &[u8]) -> bool {
+        self.read.as_ref().is_some_and(|read| read.profile.is_ok() && read.text.as_bytes() == text)
+    }
+
+    /// Where it comes from, and what it replaces.
+    fn sources(self) -> impl Iterator<Item = String> {
+        std::iter::once(self.source).chain(self.overrides)
+    }
 }
 
 fn read(name: &str, source: layered::Source) -> Read {

@@ -55,6 +55,20 @@ fn a_profile_of_etc_is_over_one_of_run_over_one_of_usr_and_a_mask_removes_all() 
 }
 
 #[test]
+fn what_cannot_be_read_matters_only_where_nothing_replaces_it() {
+    let tree = Tree::new(DEBIAN);
+    fs::create_dir_all(tree.path("usr/lib/csihost/os-profiles.d/own.toml")).unwrap();
+    let (_, err, code) = tree.csihost(&["profile", "list"]);
+    assert_eq!(
+        (err.as_str(), code),
+        ("csihost: /usr/lib/csihost/os-profiles.d/own.toml: it is not a file\n", 78)
+    );
+    fs::create_dir_all(tree.path(DROPPED)).unwrap();
+    symlink("/dev/null", tree.path(DROPPED).join("own.toml")).unwrap();
+    assert_eq!(tree.profile(), ("debian".to_owned(), true));
+}
+
+#[test]
 fn an_installed_copy_of_a_built_in_profile_overrides_nothing() {
     let tree =
         Tree::new(DEBIAN).with("usr/lib/csihost/os-profiles.d/debian.toml", adapted("debian", "#", "#"));
