@@ -2,7 +2,7 @@
 
 use crate::model::facts::{Facts, Init};
 use crate::model::finding::{CheckStatus, Finding};
-use crate::profile::{Chosen, OsRelease, Support};
+use crate::profile::{Chosen, OsRelease};
 
 pub(super) fn check(facts: &Facts, chosen: &Chosen, os: &OsRelease) -> Vec<Finding> {
     let profile = os_profile(chosen, os);
@@ -27,7 +27,7 @@ pub(super) fn check(facts: &Facts, chosen: &Chosen, os: &OsRelease) -> Vec<Findi
 fn os_profile(chosen: &Chosen, os: &OsRelease) -> Finding {
     const ID: &str = "os-profile";
     let (name, system) = (&chosen.profile.name, os.pretty_name());
-    if let Support::Unsupported(why) = &chosen.profile.support {
+    if let Some(why) = chosen.profile.unsupported() {
         return Finding::new(ID, CheckStatus::Fail, format!("{system}: csihost cannot help here ({name})"))
             .detail(format!("{}; csihost changes nothing on this system", why.reason))
             .remedy(why.remedy.clone());

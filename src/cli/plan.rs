@@ -27,7 +27,16 @@ pub(super) async fn run(args: &Reading) -> Result<End> {
     let seen = engine::look(&host, &config).await?;
     match args.json {
         true => output::json(&json(&seen.plan))?,
-        false => output::print(&text(&seen.plan, stdout_colours()))?,
+        false => {
+            let mut out = text(&seen.plan, stdout_colours());
+            if let Some(why) = config.profile.profile.unsupported() {
+                out.push_str(&format!(
+                    "csihost changes nothing here: {}.\nInstead: {}.\n",
+                    why.reason, why.remedy
+                ));
+            }
+            output::print(&out)?;
+        }
     }
     match seen.plan.is_empty() && seen.plan.refused.is_empty() {
         true => Ok(End::Done),

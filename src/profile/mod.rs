@@ -152,6 +152,14 @@ impl Profile {
             Support::Unsupported(_) => None,
         }
     }
+
+    /// Why an agent cannot help there, where that is so.
+    pub fn unsupported(&self) -> Option<&Unsupported> {
+        match &self.support {
+            Support::Supported(_) => None,
+            Support::Unsupported(why) => Some(why),
+        }
+    }
 }
 
 impl Iscsi {

@@ -175,6 +175,10 @@ fn where_an_agent_cannot_help_nothing_is_planned_and_one_check_says_what_to_do()
         fs::create_dir_all(tree.path("srv/kubelet/pods")).unwrap();
         let seen = tree.look();
         assert!(seen.plan.is_empty() && seen.plan.refused.is_empty(), "{:?}", seen.plan);
+        let (said, _, code) = tree.csihost(&["plan"]);
+        assert_eq!(code, 0);
+        assert!(said.starts_with("Nothing to do.\ncsihost changes nothing here: "), "{said}");
+        assert!(said.contains(remedy), "{said}");
         let finding = tree.finding();
         assert_eq!(finding.status, CheckStatus::Fail, "{release}");
         assert!(finding.remedy.contains(remedy), "{}", finding.remedy);
