@@ -1,6 +1,12 @@
 //! Rows of a mount table, as the kernel shows them in /proc/PID/mountinfo (proc(5)).
 
-use std::collections::HashMap;
+mod index;
+
+pub use index::Prefixes;
+
+use index::{ByPath, Ids, Prefix};
+use std::fmt;
+use std::sync::OnceLock;
 
 /// A file system's device number, `major:minor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,41 +56,162 @@ pub struct Mount {
 }
 
 /// The mounts that one process sees, in the kernel's order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// What is asked of it is looked up in indexes, which are made when they are first needed: most
+/// tables of a node are asked for one path.
+#[derive(Clone, Default)]
 pub struct MountTable {
     mounts: Vec<Mount>,
-    children: HashMap<u64, Vec<usize>>,
+    ids: OnceLock<Ids>,
+    attached: OnceLock<ByPath>,
+    shown: OnceLock<ByPath>,
+    points: OnceLock<Vec<u32>>,
+}
+
+impl PartialEq for MountTable {
+    fn eq(&self, other: &Self) -> bool {
+        self.mounts == other.mounts
+    }
+}
+
+impl Eq for MountTable {}
+
+impl fmt::Debug for MountTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.mounts).finish()
+    }
 }
 
 impl MountTable {
     /// A table of `mounts`, in the kernel's order.
     pub fn new(mounts: Vec<Mount>) -> Self {
-        let mut children: HashMap<u64, Vec<usize>> = HashMap::new();
-        for (index, mount) in mounts.iter().enumerate() {
-            if mount.parent != mount.id {
-                children.entry(mount.parent).or_default().push(index);
-            }
-        }
-        Self { mounts, children }
+        Self { mounts, ..Self::default() }
     }
 
     /// All mounts.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Mount> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Mount> + ExactSizeIterator {
         self.mounts.iter()
-    }
-
-    /// The mounts attached to the mount with `id`, in the kernel's order.
-    pub fn children(&self, id: u64) -> impl Iterator<Item = &Mount> {
-        self.children.get(&id).into_iter().flatten().filter_map(|&index| self.mounts.get(index))
     }
 
     /// The mount with `id`.
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
-        self.mounts.iter().find(|mount| mount.id == id)
+        self.row(self.ids().row(id)?)
     }
 
     /// Whether nothing is known of mounts (offline, without a captured /proc).
     pub fn is_empty(&self) -> bool {
         self.mounts.is_empty()
     }
+
+    /// The mount that a lookup of `path` starts on: of those that are attached to nothing in the
+    /// table (the root, whose parent is outside of it, or a rootfs that is its own parent) the one
+    /// with the shortest point at `path` or above it, and of several the last.
+    pub fn start(&self, path: &Prefixes) -> Option<&Mount> {
+        path.iter().find_map(|prefix| self.at(None, prefix))
+    }
+
+    /// Of the mounts attached to `parent`, the one that a lookup of `path` meets first: that with
+    /// the shortest point at `path` or above it. At one point there is but one (of several, in a
+    /// table read while mounts came and went, it is the last).
+    ///
+    /// A mount attached to `/` is not met: a process's lookups start *below* what is mounted over
+    /// its root directory (fs/namei.c, `nd_jump_root`).
+    pub fn next(&self, parent: &Mount, path: &Prefixes) -> Option<&Mount> {
+        path.iter().filter(|prefix| prefix.path != b"/").find_map(|prefix| self.at(Some(parent), prefix))
+    }
+
+    /// The mounts attached to `parent`, in the kernel's order.
+    pub fn children(&self, parent: &Mount) -> impl Iterator<Item = &Mount> {
+        let owner = self.ids().row(parent.id).map(u64::from);
+        let mut rows: Vec<u32> = owner.into_iter().flat_map(|owner| self.attached().all(owner)).collect();
+        rows.sort_unstable();
+        rows.into_iter().filter_map(|row| self.row(row))
+    }
+
+    /// The mount that is attached to `parent` at `point`, `/` included.
+    pub fn attached_at(&self, parent: &Mount, point: &[u8]) -> Option<&Mount> {
+        self.at(Some(parent), &Prefix::new(point))
+    }
+
+    /// The mounts of `device` that show its directory `inside`, at their root or below it, in the
+    /// kernel's order; hidden ones included.
+    pub fn showing(&self, device: Device, inside: &[u8]) -> impl Iterator<Item = &Mount> {
+        let shown = self.shown.get_or_init(|| {
+            ByPath::new(self.mounts.iter().map(|mount| (owner(mount.device), mount.root.as_slice())))
+        });
+        let mut rows: Vec<u32> = Prefixes::new(inside)
+            .iter()
+            .flat_map(|prefix| shown.rows(owner(device), prefix))
+            .filter(|&row| self.row(row).is_some_and(|mount| within(inside, &mount.root)))
+            .collect();
+        rows.sort_unstable();
+        rows.into_iter().filter_map(|row| self.row(row))
+    }
+
+    /// The mounts whose points lie strictly below `path`, in the kernel's order; hidden ones
+    /// included.
+    pub fn below(&self, path: &[u8]) -> impl Iterator<Item = &Mount> {
+        let point = |&row: &u32| self.row(row).map(|mount| mount.point.as_slice()).unwrap_or_default();
+        let points = self.points.get_or_init(|| {
+            let mut rows: Vec<u32> = (0u32..).zip(&self.mounts).map(|(row, _)| row).collect();
+            rows.sort_by(|a, b| point(a).cmp(point(b)));
+            rows
+        });
+        // What begins with `path/` is together; `path-x` may lie between it and `path`.
+        let mut prefix = path.strip_suffix(b"/").unwrap_or(path).to_vec();
+        prefix.push(b'/');
+        let from = points.partition_point(|row| point(row) <= prefix.as_slice());
+        let rest = points.get(from..).unwrap_or_default();
+        let length = rest.partition_point(|row| point(row).starts_with(&prefix));
+        let mut rows = rest.get(..length).unwrap_or_default().to_vec();
+        rows.sort_unstable();
+        rows.into_iter().filter_map(|row| self.row(row))
+    }
+
+    fn row(&self, row: u32) -> Option<&Mount> {
+        self.mounts.get(usize::try_from(row).ok()?)
+    }
+
+    fn ids(&self) -> &Ids {
+        self.ids.get_or_init(|| Ids::new(self.mounts.iter().map(|mount| mount.id)))
+    }
+
+    fn attached(&self) -> &ByPath {
+        self.attached.get_or_init(|| {
+            let ids = self.ids();
+            ByPath::new(self.mounts.iter().map(|mount| {
+                let parent = (mount.parent != mount.id).then(|| ids.row(mount.parent)).flatten();
+                (parent.map_or(NOTHING, u64::from), mount.point.as_slice())
+            }))
+        })
+    }
+
+    fn at(&self, parent: Option<&Mount>, prefix: &Prefix) -> Option<&Mount> {
+        let owner = match parent {
+            Some(parent) => u64::from(self.ids().row(parent.id)?),
+            None => NOTHING,
+        };
+        self.attached()
+            .rows(owner, prefix)
+            .filter_map(|row| self.row(row))
+            .filter(|mount| mount.point == prefix.path)
+            .last()
+    }
 }
+
+/// What mounts are attached to that are attached to nothing in the table; no row has this number.
+const NOTHING: u64 = u64::MAX;
+
+fn owner(device: Device) -> u64 {
+    u64::from(device.major) << 32 | u64::from(device.minor)
+}
+
+/// Whether the clean, absolute `path` is `ancestor` or lies below it; compares components, so that
+/// `/var/lib/kubelet2` is not below `/var/lib/kubelet`.
+fn within(path: &[u8], ancestor: &[u8]) -> bool {
+    ancestor == b"/"
+        || path.strip_prefix(ancestor).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+#[cfg(test)]
+mod tests;
