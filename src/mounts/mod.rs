@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod mountinfo;
+pub mod propagate;
 pub mod quote;
 pub mod resolve;
 pub mod travel;

@@ -1,18 +1,24 @@
-//! Mounts: which way a new mount travels between two mounts.
+//! Mounts: which way a new mount travels between mounts.
 //!
 //! The rules are those of the kernel's Documentation/filesystems/sharedsubtree.rst: a mount made
 //! on a shared mount appears on every member of its peer group, on every slave of that group,
 //! and, where such a slave is itself shared, on that one's peers and slaves in turn. Nothing
 //! travels up from a slave to its master. Peer group numbers are the kernel's own and the same in
-//! all mount namespaces.
+//! all mount namespaces; the members of a group all have the same master.
 //!
-//! What this cannot see:
-//! - A group of which no member is in either table. The chain of masters ends there; only
-//!   `propagate_from` may tell of a group further up. [`Travel`] then errs on the side of "does
-//!   not travel".
-//! - Which directory the mount is made on. It appears on the other mount only if that shows the
-//!   directory too; ask with mounts that cover the same directory.
+//! Given the tables of all mount namespaces, the answers are the kernel's. Mount tables do not show
+//! - mounts of namespaces whose tables are not given, of trees that are in none (open_tree(2),
+//!   fsmount(2)), and those outside of the root directory of a process in a chroot(2). Where a
+//!   chain of masters leads through a group that has only such members, it is seen up to that
+//!   group. Then [`Groups::unseen_above`] is not empty: "travels" still holds, and "does not
+//!   travel" may be wrong in the direction of that mount.
+//! - Of what lies beyond such a group, mountinfo tells one thing: `propagate_from`, the closest
+//!   group above it with a member in the *same* namespace (fs/pnode.c, `get_dominating_id`). So
+//!   what is above that group is seen again, and what is between the two is not.
+//! - Tables are read one after the other; a group that was dissolved meanwhile, and its number
+//!   used anew, looks like one.
 
+use super::resolve::{Place, remainder};
 use crate::model::mount::{Mount, MountTable};
 use std::collections::BTreeSet;
 
@@ -30,16 +36,125 @@ pub enum Travel {
 }
 
 /// Which way a mount made on `first` or `second` travels to the other; each is a mount of the
-/// table next to it, which may be the same table.
+/// table next to it, which may be the same table. [`Groups`] follows chains through other tables.
 pub fn travel(first: &Mount, first_table: &MountTable, second: &Mount, second_table: &MountTable) -> Travel {
-    // Mount ids are unique in the kernel: this is one mount seen twice.
-    if first.id == second.id {
-        return Travel::Both;
+    Groups::new([first_table, second_table]).between(first, second)
+}
+
+/// The peer groups of several mount tables, and what is master of what.
+#[derive(Debug, Clone)]
+pub struct Groups<'a> {
+    pub(super) tables: Vec<&'a MountTable>,
+    /// (group, table, mount) of each shared mount, in order of the groups.
+    members: Vec<(u64, usize, &'a Mount)>,
+    /// (master, table, mount) of each slave, likewise.
+    slaves: Vec<(u64, usize, &'a Mount)>,
+    /// (group, a group above it) as `propagate_from` tells, likewise.
+    told: Vec<(u64, u64)>,
+    /// The same the other way round.
+    heard: Vec<(u64, u64)>,
+}
+
+impl<'a> Groups<'a> {
+    /// The groups of these tables: better all of a node than too few. Several of one namespace do
+    /// no harm.
+    pub fn new(tables: impl IntoIterator<Item = &'a MountTable>) -> Self {
+        let tables: Vec<&MountTable> = tables.into_iter().collect();
+        let (mut members, mut slaves, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, mount) in
+            tables.iter().enumerate().flat_map(|(i, table)| table.iter().map(move |m| (i, m)))
+        {
+            members.extend(mount.shared.map(|group| (group, index, mount)));
+            slaves.extend(mount.master.map(|group| (group, index, mount)));
+            told.extend(mount.master.zip(mount.propagate_from));
+        }
+        members.sort_by_key(|&(group, ..)| group);
+        slaves.sort_by_key(|&(group, ..)| group);
+        told.sort_unstable();
+        told.dedup();
+        let mut heard: Vec<(u64, u64)> = told.iter().map(|&(group, above)| (above, group)).collect();
+        heard.sort_unstable();
+        Self { tables, members, slaves, told, heard }
     }
-    let reaches = |from: &Mount, to: &Mount| {
-        from.shared.is_some_and(|group| sources(to, [first_table, second_table]).contains(&group))
-    };
-    match (reaches(first, second), reaches(second, first)) {
+
+    /// Which way a mount made in the first or the second directory, or below it, travels to where
+    /// the other place's mount shows that directory. Ask with places that are
+    /// [one directory](super::resolve::same_directory): for others the answer says nothing about
+    /// the path that the other place was found by.
+    pub fn travel(&self, first: &Place, second: &Place) -> Travel {
+        let reaches = |from: &Place, to: &Mount| {
+            self.reaches(from.mount, to) && remainder(&from.inside, &to.root).is_some()
+        };
+        answer(reaches(first, second.mount), reaches(second, first.mount))
+    }
+
+    /// Which way a mount made on one of two mounts travels to the other, if both show the
+    /// directory that it is made on.
+    pub fn between(&self, first: &Mount, second: &Mount) -> Travel {
+        answer(self.reaches(first, second), self.reaches(second, first))
+    }
+
+    /// Whether a mount made on `from` appears on `to`, if both show the directory that it is made
+    /// on.
+    pub fn reaches(&self, from: &Mount, to: &Mount) -> bool {
+        // Mount ids are unique in the kernel: this is one mount seen twice.
+        let peer = || from.shared.is_some_and(|group| to.shared == Some(group));
+        from.id == to.id || peer() || from.shared.is_some_and(|group| self.above(to).0.contains(&group))
+    }
+
+    /// The groups from which mounts may come to `mount`, and of which no table shows a member:
+    /// what is above them cannot be known.
+    pub fn unseen_above(&self, mount: &Mount) -> BTreeSet<u64> {
+        self.above(mount).1
+    }
+
+    /// The groups that `mount` receives from, its own left out; and those of them without a member
+    /// in sight.
+    fn above(&self, mount: &Mount) -> (BTreeSet<u64>, BTreeSet<u64>) {
+        let (mut found, mut unseen) = (BTreeSet::new(), BTreeSet::new());
+        let mut unvisited: Vec<u64> = [mount.master, mount.propagate_from].into_iter().flatten().collect();
+        while let Some(group) = unvisited.pop() {
+            if !found.insert(group) {
+                continue;
+            }
+            unvisited.extend(pairs(&self.told, group));
+            let mut members = self.members_of(group).peekable();
+            if members.peek().is_none() {
+                unseen.insert(group);
+            }
+            for (_, member) in members {
+                unvisited.extend([member.master, member.propagate_from].into_iter().flatten());
+            }
+        }
+        (found, unseen)
+    }
+
+    /// `group` and the groups that receive from it.
+    pub(super) fn downwards(&self, group: u64) -> BTreeSet<u64> {
+        let mut found = BTreeSet::new();
+        let mut unvisited = vec![group];
+        while let Some(group) = unvisited.pop() {
+            if found.insert(group) {
+                unvisited.extend(self.slaves_of(group).filter_map(|(_, slave)| slave.shared));
+                unvisited.extend(pairs(&self.heard, group));
+            }
+        }
+        found
+    }
+
+    /// The shared mounts of `group`, each with the number of its table.
+    pub(super) fn members_of(&self, group: u64) -> impl Iterator<Item = (usize, &'a Mount)> {
+        equal(&self.members, group)
+    }
+
+    /// The mounts that have `group` for their master, each with the number of its table.
+    pub(super) fn slaves_of(&self, group: u64) -> impl Iterator<Item = (usize, &'a Mount)> {
+        equal(&self.slaves, group)
+    }
+}
+
+fn answer(from_first: bool, from_second: bool) -> Travel {
+    match (from_first, from_second) {
         (true, true) => Travel::Both,
         (true, false) => Travel::FromFirst,
         (false, true) => Travel::FromSecond,
@@ -47,21 +162,18 @@ pub fn travel(first: &Mount, first_table: &MountTable, second: &Mount, second_ta
     }
 }
 
-/// The peer groups from which mounts reach `mount`: its own, its master, and the masters of those
-/// as far as any member of them is in the tables.
-fn sources(mount: &Mount, tables: [&MountTable; 2]) -> BTreeSet<u64> {
-    let mut found: BTreeSet<u64> = BTreeSet::new();
-    let mut unvisited: Vec<u64> =
-        [mount.shared, mount.master, mount.propagate_from].into_iter().flatten().collect();
-    while let Some(group) = unvisited.pop() {
-        if found.insert(group) {
-            // All members of a peer group have the same master (struct mount's mnt_master).
-            let members =
-                tables.iter().flat_map(|table| table.iter()).filter(|member| member.shared == Some(group));
-            unvisited.extend(members.flat_map(|member| [member.master, member.propagate_from]).flatten());
-        }
-    }
-    found
+/// What belongs to `group` in sorted pairs.
+fn pairs(sorted: &[(u64, u64)], group: u64) -> impl Iterator<Item = u64> {
+    let from = sorted.partition_point(|&(other, _)| other < group);
+    let rest = sorted.get(from..).unwrap_or_default().iter();
+    rest.take_while(move |&&(other, _)| other == group).map(|&(_, with)| with)
+}
+
+/// What belongs to `group` in sorted mounts.
+fn equal<'a>(sorted: &[(u64, usize, &'a Mount)], group: u64) -> impl Iterator<Item = (usize, &'a Mount)> {
+    let from = sorted.partition_point(|&(other, ..)| other < group);
+    let rest = sorted.get(from..).unwrap_or_default().iter();
+    rest.take_while(move |&&(other, ..)| other == group).map(|&(_, table, mount)| (table, mount))
 }
 
 #[cfg(test)]
