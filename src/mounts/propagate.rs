@@ -90,3 +90,83 @@ impl<'a> Groups<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::mount::MountTable;
+    use crate::mounts::mountinfo::parse;
+
+    /// A table from "id parent device root point tags…" a line.
+    fn table(rows: &str) -> MountTable {
+        let row = |row: &str| {
+            let fields: Vec<&str> = row.split_whitespace().collect();
+            let [id, parent, device, root, point, tags @ ..] = &fields[..] else { panic!("{row}") };
+            let tags: String = tags.iter().map(|tag| format!("{tag} ")).collect();
+            format!("{id} {parent} 0:{device} {root} {point} rw {tags}- t s rw\n")
+        };
+        parse(rows.lines().map(row).collect::<String>().as_bytes()).unwrap()
+    }
+
+    /// "table parent point", with "under id" and "hidden" where that is so.
+    fn said(tables: &[&MountTable], table: usize, path: &str) -> Vec<String> {
+        let groups = Groups::new(tables.iter().copied());
+        let found = groups.appearances(table, path.as_bytes()).unwrap();
+        let text = |copy: &Appearance| {
+            let under = copy.under.map(|under| format!(" under {}", under.id)).unwrap_or_default();
+            let hidden = if copy.visible { "" } else { " hidden" };
+            let point = String::from_utf8_lossy(&copy.point).into_owned();
+            format!("{} {} {point}{under}{hidden}", copy.table, copy.parent.id)
+        };
+        found.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_private_mount_keeps_what_is_made_on_it() {
+        let host = table("20 1 1 / /");
+        let slave = table("40 2 1 / / master:7");
+        assert_eq!(said(&[&host, &slave], 0, "/a"), ["0 20 /a"]);
+        assert_eq!(said(&[&slave, &host], 0, "/a"), ["0 40 /a"]);
+    }
+
+    #[test]
+    fn peers_and_slaves_show_it_where_their_root_holds_the_directory() {
+        let host = table("20 1 1 / / shared:1\n21 20 1 /k/pods /mnt shared:1\n22 20 1 /other /srv shared:1");
+        let plugin = table("40 2 2 / /\n41 40 1 /k /var/lib/kubelet master:1");
+        assert_eq!(
+            said(&[&host, &plugin], 0, "/k/pods/x"),
+            ["0 20 /k/pods/x", "0 21 /mnt/x", "1 41 /var/lib/kubelet/pods/x"]
+        );
+        assert_eq!(said(&[&host, &plugin], 1, "/var/lib/kubelet/pods/x"), ["1 41 /var/lib/kubelet/pods/x"]);
+    }
+
+    #[test]
+    fn a_group_passes_on_what_its_members_do_not_show() {
+        let tables = table("20 1 1 / /1 shared:1\n21 1 1 /b /2 shared:2 master:1\n22 1 1 / /3 master:2");
+        assert_eq!(said(&[&tables], 0, "/1/a"), ["0 20 /1/a", "0 22 /3/a"]);
+    }
+
+    #[test]
+    fn a_copy_slips_below_what_is_mounted_there() {
+        let host = table("20 1 1 / / shared:1");
+        let other = table("40 2 1 / / shared:1\n41 40 3 / /a");
+        assert_eq!(said(&[&host, &other], 0, "/a"), ["0 20 /a", "1 40 /a under 41 hidden"]);
+        // Made on top of it, it is made on another mount.
+        assert_eq!(said(&[&host, &other], 1, "/a"), ["1 41 /a"]);
+        let covered = table("40 2 1 / / shared:1\n41 40 3 / /a");
+        assert_eq!(said(&[&host, &covered], 0, "/a/b"), ["0 20 /a/b", "1 40 /a/b hidden"]);
+    }
+
+    #[test]
+    fn one_copy_can_hide_another() {
+        // The root's directory /a is bound below itself.
+        let host = table("20 1 1 / / shared:1\n21 20 1 / /a/x shared:1");
+        assert_eq!(said(&[&host], 0, "/a/x/a"), ["0 20 /a", "0 21 /a/x/a hidden"]);
+    }
+
+    #[test]
+    fn a_mount_over_the_root_directory_goes_on_top_and_is_not_met() {
+        let host = table("20 1 1 / /\n21 20 2 / /");
+        assert_eq!(said(&[&host], 0, "/"), ["0 21 / hidden"]);
+    }
+}

@@ -236,6 +236,43 @@ mod tests {
     }
 
     #[test]
+    fn a_chain_through_a_third_namespace_is_followed_where_its_table_is_given() {
+        // The kubelet's container is a slave of the host; a plugin's is a slave of the kubelet's.
+        let host = table(20, &["shared:1"]);
+        let kubelet = table(40, &["shared:2 master:1"]);
+        let plugin = table(60, &["master:2"]);
+        let (first, last) = (host.by_id(20).unwrap(), plugin.by_id(60).unwrap());
+        assert_eq!(between(&host, 20, &plugin, 60), Travel::Neither);
+        let two = Groups::new([&host, &plugin]);
+        assert_eq!(two.unseen_above(last), BTreeSet::from([2]));
+        let three = Groups::new([&host, &plugin, &kubelet]);
+        assert_eq!(three.between(first, last), Travel::FromFirst);
+        assert!(three.unseen_above(last).is_empty());
+    }
+
+    #[test]
+    fn what_one_mount_tells_of_an_unseen_group_holds_for_its_other_slaves() {
+        let host = table(20, &["shared:1"]);
+        let told = table(40, &["shared:1", "master:5 propagate_from:1"]);
+        let other = table(60, &["master:5"]);
+        let groups = Groups::new([&host, &told, &other]);
+        let slave = other.by_id(60).unwrap();
+        assert_eq!(groups.between(host.by_id(20).unwrap(), slave), Travel::FromFirst);
+        // Between 1 and 5 there may be groups of which nothing is told.
+        assert_eq!(groups.unseen_above(slave), BTreeSet::from([5]));
+    }
+
+    #[test]
+    fn a_mount_travels_only_to_what_shows_its_directory() {
+        let rows = "20 1 0:1 / / rw shared:1 - t s rw\n40 2 0:1 /k /k rw shared:1 - t s rw\n";
+        let table = parse(rows.as_bytes()).unwrap();
+        let place = |id, inside: &[u8]| Place { mount: table.by_id(id).unwrap(), inside: inside.to_vec() };
+        let groups = Groups::new([&table]);
+        assert_eq!(groups.travel(&place(20, b"/k/pods"), &place(40, b"/k/pods")), Travel::Both);
+        assert_eq!(groups.travel(&place(20, b"/k2"), &place(40, b"/k/pods")), Travel::FromSecond);
+    }
+
+    #[test]
     fn groups_that_name_each_other_as_masters_end() {
         let table = table(20, &["shared:1 master:2", "shared:2 master:1"]);
         assert_eq!(between(&table, 20, &table, 21), Travel::Both);
