@@ -6,7 +6,7 @@
 #   make test    all tests, those on real nodes too
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
-#                kubelet among 5,000 processes, against ps
+#                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -73,10 +73,11 @@ demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
 
 bench: nodes
-	@cargo build --quiet --release --locked --example floor
+	@cargo build --quiet --release --locked --example floor --example mounts
 	@install $(TARGET)/release/examples/floor $(NODES)/
 	@benches/apply $(NODES)
 	@benches/detect $(NODES)
+	@$(TARGET)/release/examples/mounts
 
 test: lint unit node vm
 lint: tools

@@ -1,3 +1,5 @@
+//! Mounts: paths resolved as a lookup in the kernel does.
+
 use super::*;
 use crate::mounts::mountinfo::parse;
 use proptest::prelude::*;
