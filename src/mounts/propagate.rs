@@ -147,6 +147,15 @@ mod tests {
     }
 
     #[test]
+    fn a_group_without_a_member_in_sight_passes_on_what_propagate_from_tells() {
+        let host = table("20 1 1 / / shared:1");
+        let container = table("40 2 1 / / shared:1\n41 40 1 / /s master:5 propagate_from:1");
+        let other = table("60 3 1 / / master:5");
+        let tables = [&host, &container, &other];
+        assert_eq!(said(&tables, 0, "/a"), ["0 20 /a", "1 40 /a", "1 41 /s/a", "2 60 /a"]);
+    }
+
+    #[test]
     fn a_copy_slips_below_what_is_mounted_there() {
         let host = table("20 1 1 / / shared:1");
         let other = table("40 2 1 / / shared:1\n41 40 3 / /a");
