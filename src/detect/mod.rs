@@ -11,6 +11,7 @@ pub mod config;
 mod decide;
 mod distribution;
 mod listener;
+pub mod plugin;
 mod program;
 mod stopped;
 mod unit;
@@ -24,6 +25,7 @@ mod fake;
 mod tests;
 
 pub use build_info::{ReadAt, build_info};
+pub use cgroup::owner;
 pub use decide::{Observed, detect};
 pub use program::{Look, look, refuse};
 pub use world::{Ids, World};

@@ -1,6 +1,7 @@
 //! The words of csihost as plain types: no I/O, no decisions.
 
 pub mod bytes;
+pub mod contract;
 pub mod digest;
 pub mod edit;
 pub mod facts;

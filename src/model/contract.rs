@@ -1,0 +1,174 @@
+//! CSI plugins of this node, and whether what each of them mounts reaches the kubelet.
+
+use super::bytes::shown;
+use super::file::FileId;
+use super::kubelet::KubeletRoot;
+use super::mount::MountTable;
+use super::path::HostPath;
+use serde::{Serialize, Serializer};
+
+/// The pod and the container that a process belongs to, by its control group. `None` for what
+/// the path does not name: a process of the host, or a container that no pod owns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The pod's UID, with dashes (a static pod's is 32 hexadecimal digits).
+    pub pod: Option<String>,
+    /// The container's id, as its runtime made it.
+    pub container: Option<String>,
+    /// It belongs to a node that itself runs in a container of this host (kind, k3d).
+    pub foreign: bool,
+}
+
+/// What the arguments of a process say of CSI. Anybody can say anything there: they choose what
+/// is looked at, and how it is called, and nothing that is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `--kubelet-registration-path` of node-driver-registrar: the host's name of the socket.
+    pub registration: Option<HostPath>,
+    /// `--csi-address`: where a sidecar finds the driver.
+    pub address: Option<HostPath>,
+    /// Where a driver listens (`--endpoint` and its like).
+    pub endpoint: Option<HostPath>,
+    /// The driver's own name.
+    pub driver: Option<Vec<u8>>,
+    /// It only asks whether the driver lives (ceph-csi's `--type=liveness`).
+    pub liveness: bool,
+    /// CSI is mentioned at all.
+    pub mentioned: bool,
+}
+
+/// One mount namespace that may hold a CSI plugin, or one process of the host's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seat {
+    /// Any of its processes, one that says something of CSI where there is one.
+    pub pid: i32,
+    /// Whose it is.
+    pub owner: Owner,
+    /// What its processes say.
+    pub claims: Vec<Claims>,
+    /// Its mount table; `None` where that is the host's.
+    pub mounts: Option<MountTable>,
+}
+
+/// What a string names in one mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The path without symbolic links; the string itself where nobody could look.
+    pub path: HostPath,
+    /// Which directory is there, by stat(2); `Some(None)` if none is, `None` where nobody could look.
+    pub found: Option<Option<FileId>>,
+}
+
+impl Lookup {
+    /// A string that nobody could follow.
+    pub fn unseen(path: HostPath) -> Self {
+        Self { path, found: None }
+    }
+}
+
+/// What the kubelet's strings name in one mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// `<root>/pods`, below which volumes are published.
+    pub pods: Lookup,
+    /// `<root>/plugins/kubernetes.io/csi`, below which they are staged, and block volumes published.
+    pub staging: Lookup,
+}
+
+impl View {
+    /// The strings below `root`, which nobody followed.
+    pub fn unseen(root: &KubeletRoot) -> Self {
+        let below = |name: &str| Lookup::unseen(root.as_path().join(name));
+        Self { pods: below("pods"), staging: below("plugins/kubernetes.io/csi") }
+    }
+}
+
+/// The running kubelet, as plugins have to do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Publisher {
+    /// The string that it sends.
+    pub root: KubeletRoot,
+    /// Its mount table; `None` where that is the host's.
+    pub mounts: Option<MountTable>,
+    /// What its strings name in its own namespace.
+    pub view: View,
+}
+
+/// A CSI plugin that publishes volumes for this kubelet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    /// Its place.
+    pub seat: Seat,
+    /// Its driver's name, as far as that is known.
+    pub driver: Option<Vec<u8>>,
+    /// The socket under which it registers, as the host names it.
+    pub registration: Option<HostPath>,
+    /// What the kubelet's strings name in its namespace.
+    pub view: View,
+}
+
+/// All that is known of plugins and of the kubelet that they serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plugins {
+    /// The kubelet, where one runs and its mounts are known.
+    pub kubelet: Option<Publisher>,
+    /// The plugins.
+    pub found: Vec<Plugin>,
+    /// What could not be read.
+    pub unread: Vec<String>,
+}
+
+/// What a plugin sees at the kubelet's string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seen {
+    /// The kubelet's directory.
+    Same,
+    /// Another directory.
+    Different,
+    /// Nothing, or nothing but the container's own root file system.
+    Absent,
+}
+
+/// Which way a new mount below the kubelet's string travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// Both ways.
+    Bidirectional,
+    /// From the plugin to the kubelet alone.
+    ToKubelet,
+    /// From the kubelet to the plugin alone.
+    ToPlugin,
+    /// Neither way.
+    None,
+}
+
+/// Whether one plugin and the kubelet understand each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Contract {
+    /// The pod's UID.
+    pub pod: Option<String>,
+    /// The container's id.
+    pub container: Option<String>,
+    /// The driver's name.
+    #[serde(serialize_with = "name")]
+    pub driver: Option<Vec<u8>>,
+    /// A process of the container.
+    pub pid: i32,
+    /// The kubelet's root: the string that it sends.
+    pub kubelet_path: KubeletRoot,
+    /// What the plugin sees there.
+    pub seen: Seen,
+    /// Which way mounts travel.
+    pub propagation: Propagation,
+    /// Whether what the plugin mounts reaches the kubelet.
+    pub holds: bool,
+    /// What to do, where it does not hold.
+    pub remedy: Option<String>,
+}
+
+#[allow(clippy::ref_option, reason = "serde hands out references")]
+fn name<S: Serializer>(name: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    name.as_deref().map(shown).serialize(serializer)
+}
