@@ -1,8 +1,10 @@
 //! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
 
 pub mod bridge;
+pub mod contract;
 pub mod mountinfo;
 pub mod propagate;
+pub mod plugins;
 pub mod quote;
 pub mod resolve;
 pub mod travel;

@@ -1,0 +1,123 @@
+//! Mounts: whether what a plugin mounts at the kubelet's string reaches the kubelet.
+//!
+//! The kubelet sends a string, and the plugin uses it in its own mount namespace. So the string
+//! has to name the same directory in both (device and path inside the file system, in each one's
+//! own table), and a mount made there on the plugin's mount has to travel to the kubelet's.
+//!
+//! What counts is `<root>/pods`: every volume that a pod sees is published there. The staging
+//! directory counts only for a plugin that has a mount of its own for it, since a driver that does
+//! not stage has none (csi-driver-nfs), and then only for being the same directory: a staged
+//! mount that stays in the plugin is found there again when it is published.
+
+use super::resolve::{cover, place, same_directory};
+use super::travel::{Travel, travel};
+use crate::model::contract::{Contract, Lookup, Plugin, Plugins, Propagation, Publisher, Seen};
+use crate::model::mount::{Mount, MountTable};
+
+mod remedy;
+#[cfg(test)]
+mod tests;
+
+/// One plugin beside the kubelet.
+struct Pair<'a> {
+    kubelet: &'a Publisher,
+    plugin: &'a Plugin,
+    /// Their mount tables.
+    theirs: &'a MountTable,
+    own: &'a MountTable,
+}
+
+/// The contract of each plugin. `apply_shares`: csihost apply would make the mount that covers
+/// the kubelet's root shared.
+pub fn contracts(plugins: &Plugins, host: &MountTable, apply_shares: bool) -> Vec<Contract> {
+    let Some(kubelet) = &plugins.kubelet else { return Vec::new() };
+    let theirs = kubelet.mounts.as_ref().unwrap_or(host);
+    let judged = plugins.found.iter().map(|plugin| {
+        let own = plugin.seat.mounts.as_ref().unwrap_or(host);
+        contract(&Pair { kubelet, plugin, theirs, own }, apply_shares)
+    });
+    judged.collect()
+}
+
+fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {
+    let (kubelet, plugin) = (pair.kubelet, pair.plugin);
+    let seen = pair.seen();
+    let propagation = match seen {
+        Seen::Same => pair.propagation(),
+        Seen::Different | Seen::Absent => Propagation::None,
+    };
+    let holds = matches!(propagation, Propagation::Bidirectional | Propagation::ToKubelet);
+    Contract {
+        pod: plugin.seat.owner.pod.clone(),
+        container: plugin.seat.owner.container.clone(),
+        driver: plugin.driver.clone(),
+        pid: plugin.seat.pid,
+        kubelet_path: kubelet.root.clone(),
+        seen,
+        propagation,
+        holds,
+        remedy: (!holds).then(|| remedy::remedy(pair, seen, apply_shares)),
+    }
+}
+
+impl<'a> Pair<'a> {
+    fn theirs(&self) -> Option<&'a Mount> {
+        cover(self.theirs, self.kubelet.view.pods.path.as_bytes())
+    }
+
+    fn own(&self) -> Option<&'a Mount> {
+        cover(self.own, self.plugin.view.pods.path.as_bytes())
+    }
+
+    fn seen(&self) -> Seen {
+        let (theirs, own) = (&self.kubelet.view, &self.plugin.view);
+        match self.compare(&theirs.pods, &own.pods) {
+            Seen::Same if self.stages() => match self.compare(&theirs.staging, &own.staging) {
+                // Made when the first volume is staged, by the kubelet.
+                Seen::Same | Seen::Absent => Seen::Same,
+                Seen::Different => Seen::Different,
+            },
+            seen => seen,
+        }
+    }
+
+    /// Whether the plugin was given something for the kubelet's staging directory: a mount between
+    /// its root directory and there.
+    fn stages(&self) -> bool {
+        let path = &self.plugin.view.staging.path;
+        self.plugin.seat.mounts.is_some()
+            && cover(self.own, path.as_bytes()).is_some_and(|mount| {
+                let root = self.kubelet.root.as_path().as_bytes();
+                mount.point.starts_with(root)
+            })
+    }
+
+    fn compare(&self, theirs: &Lookup, own: &Lookup) -> Seen {
+        let places = (place(self.theirs, theirs.path.as_bytes()), place(self.own, own.path.as_bytes()));
+        let by_tables = match &places {
+            (Some(a), Some(b)) if same_directory(a, b) => Seen::Same,
+            // The container's own root file system: nothing was mounted for this string.
+            (_, Some(b)) if b.mount.point == b"/" => Seen::Absent,
+            (_, None) => Seen::Absent,
+            _ => Seen::Different,
+        };
+        // stat(2) knows what a table cannot say: a directory that was deleted and made again, or
+        // that was never made.
+        match (theirs.found, own.found) {
+            (Some(Some(a)), Some(Some(b))) if a == b => Seen::Same,
+            (Some(Some(_)), Some(Some(_))) => Seen::Different,
+            (Some(Some(_)), Some(None)) => Seen::Absent,
+            _ => by_tables,
+        }
+    }
+
+    fn propagation(&self) -> Propagation {
+        let (Some(theirs), Some(own)) = (self.theirs(), self.own()) else { return Propagation::None };
+        match travel(theirs, self.theirs, own, self.own) {
+            Travel::Both => Propagation::Bidirectional,
+            Travel::FromFirst => Propagation::ToPlugin,
+            Travel::FromSecond => Propagation::ToKubelet,
+            Travel::Neither => Propagation::None,
+        }
+    }
+}

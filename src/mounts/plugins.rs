@@ -1,0 +1,262 @@
+//! Mounts: which mount namespaces and host processes hold a CSI plugin that publishes volumes.
+//!
+//! Many containers hold some of the kubelet's directories: sidecars the driver's socket, log and
+//! backup agents the pods, node-exporter the whole host. Only the one that serves the driver's socket
+//! is sent paths by the kubelet, and so only that one has a contract:
+//!
+//! 1. A registrar (`--kubelet-registration-path`) names the socket, and the container whose endpoint
+//!    lies in the same directory (by device and path inside, whatever it is called) serves it.
+//! 2. Where the endpoint is given by environment variable: of the registrar's pod, the containers
+//!    that hold the kubelet's directories and are no clients; if none does, those with the socket.
+//! 3. Without a registrar: who listens below the kubelet's `plugins` registers by itself.
+//! 4. A container that holds the kubelet's root or pods under a kubelet's name, shared, can be
+//!    nothing else; not shared, only if its arguments speak of CSI. A slave of the host's mounts
+//!    (HostToContainer) is asked for by those who look on: velero, the secrets store's providers.
+
+use super::bridge::STANDARD_PATH;
+use super::resolve::{Place, place};
+use crate::model::contract::{Claims, Publisher, Seat};
+use crate::model::kubelet::KubeletRoot;
+use crate::model::mount::{Device, Mount, MountTable};
+use crate::model::path::HostPath;
+
+/// A seat that holds a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// Its index among the seats.
+    pub seat: usize,
+    /// The driver's name.
+    pub driver: Option<Vec<u8>>,
+    /// The socket's name on the host, where a registrar told.
+    pub registration: Option<HostPath>,
+}
+
+/// A directory, wherever it is mounted.
+type Directory = (Device, Vec<u8>);
+
+struct Host<'a> {
+    table: &'a MountTable,
+    /// `""`, `pods`, `plugins` and what is staged, of the kubelet's root and of the standard path.
+    kubelet: Vec<Directory>,
+    plugins: Vec<Directory>,
+    roots: [HostPath; 2],
+}
+
+/// The plugins among `seats`. `registered` are the names of the drivers whose sockets are in the
+/// kubelet's `plugins_registry`.
+pub fn choose(seats: &[Seat], host: &MountTable, kubelet: &Publisher, registered: &[Vec<u8>]) -> Vec<Chosen> {
+    let host = Host::new(host, kubelet);
+    let mut chosen: Vec<Chosen> = Vec::new();
+    for (at, seat) in seats.iter().enumerate() {
+        for claims in &seat.claims {
+            if let Some(registration) = &claims.registration {
+                for server in host.servers(seats, at, claims, registration) {
+                    let driver = driver(seats, at, server, registration, registered);
+                    let one = Chosen {
+                        seat: server,
+                        driver: Some(driver),
+                        registration: Some(registration.clone()),
+                    };
+                    if !chosen.contains(&one) {
+                        chosen.push(one);
+                    }
+                }
+            }
+        }
+    }
+    let served: Vec<usize> = chosen.iter().map(|one| one.seat).collect();
+    let pods: Vec<&String> = served.iter().filter_map(|&at| seats.get(at)?.owner.pod.as_ref()).collect();
+    for (at, seat) in seats.iter().enumerate() {
+        let known = served.contains(&at) || seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(&pod));
+        if !known && !is_client(seat) && (host.registers_itself(seat) || host.publishes(seat)) {
+            let named = seat.claims.iter().find_map(|claims| claims.driver.clone());
+            chosen.push(Chosen { seat: at, driver: named, registration: None });
+        }
+    }
+    name_the_last(&mut chosen, registered);
+    chosen
+}
+
+impl<'a> Host<'a> {
+    fn new(table: &'a MountTable, publisher: &Publisher) -> Self {
+        let standard = HostPath::from(STANDARD_PATH);
+        let theirs = publisher.mounts.as_ref().unwrap_or(table);
+        // Without links, as far as somebody could look.
+        let root = publisher.view.pods.path.parent().unwrap_or_else(|| publisher.root.as_path().clone());
+        let directories = |names: &[&str]| -> Vec<Directory> {
+            let named = names
+                .iter()
+                .flat_map(|name| [place_of(theirs, &root.join(name)), place_of(table, &standard.join(name))]);
+            named.flatten().collect()
+        };
+        Self {
+            table,
+            kubelet: directories(&["", "pods", "plugins", "plugins/kubernetes.io/csi"]),
+            plugins: directories(&["plugins"]),
+            roots: [publisher.root.as_path().clone(), standard],
+        }
+    }
+
+    fn table<'s>(&'s self, seat: &'s Seat) -> &'s MountTable {
+        seat.mounts.as_ref().unwrap_or(self.table)
+    }
+
+    /// The directory of a socket.
+    fn directory(&self, seat: &Seat, socket: &HostPath) -> Option<Directory> {
+        place_of(self.table(seat), &socket.parent()?)
+    }
+
+    /// Who serves the driver that the registrar at `at` registers.
+    fn servers(&self, seats: &[Seat], at: usize, claims: &Claims, registration: &HostPath) -> Vec<usize> {
+        let Some(registrar) = seats.get(at) else { return Vec::new() };
+        let socket = claims
+            .address
+            .as_ref()
+            .and_then(|address| self.directory(registrar, address))
+            .or_else(|| place_of(self.table, &registration.parent()?));
+        let serves = |seat: &Seat| {
+            let mut endpoints = seat.claims.iter().filter(|claims| !claims.liveness);
+            endpoints.any(|claims| {
+                let endpoint = claims.endpoint.as_ref();
+                socket.is_some() && endpoint.and_then(|path| self.directory(seat, path)) == socket
+            })
+        };
+        let of_pod = |seat: &Seat| registrar.owner.pod.is_some() && seat.owner.pod == registrar.owner.pod;
+        let all = |is: &dyn Fn(&Seat) -> bool| -> Vec<usize> {
+            seats.iter().enumerate().filter(|(_, seat)| is(seat)).map(|(index, _)| index).collect()
+        };
+        let believed = believed_root(registration);
+        let holds = |seat: &Seat| self.holds(seat, believed.as_ref());
+        let other = |seat: &Seat| of_pod(seat) && !is_client(seat);
+        let has_socket = |seat: &Seat| {
+            let is = |mount: &Mount| socket.as_ref().is_some_and(|socket| shows(mount, socket));
+            seat.mounts.as_ref().is_some_and(|table| table.iter().any(is))
+        };
+        // Several drivers of one kind can share a directory name, never a directory: of several
+        // that serve one, it is the registrar's own pod that counts, and who holds pods.
+        let ways: [Vec<usize>; 5] = [
+            all(&|seat| of_pod(seat) && serves(seat) && holds(seat)),
+            all(&|seat| serves(seat) && holds(seat)),
+            all(&|seat| serves(seat)),
+            all(&|seat| other(seat) && holds(seat)),
+            all(&|seat| other(seat) && has_socket(seat)),
+        ];
+        let [_, _, only, ..] = &ways;
+        // One socket has one server, whoever else says so.
+        let one = only.len() > 1;
+        let found = ways.into_iter().find(|way| !way.is_empty()).unwrap_or_default();
+        found.into_iter().take(if one { 1 } else { usize::MAX }).collect()
+    }
+
+    /// Whether it holds the kubelet's directories, or has something under their names.
+    fn holds(&self, seat: &Seat, believed: Option<&HostPath>) -> bool {
+        let Some(table) = &seat.mounts else { return true };
+        let named = |point: &[u8]| self.roots.iter().chain(believed).any(|root| is_root_or_pods(point, root));
+        table
+            .iter()
+            .any(|mount| self.kubelet.iter().any(|directory| shows(mount, directory)) || named(&mount.point))
+    }
+
+    /// Whether it listens in a directory of its own below the kubelet's `plugins`.
+    fn registers_itself(&self, seat: &Seat) -> bool {
+        let sockets =
+            seat.claims.iter().filter(|claims| !claims.liveness).filter_map(|c| c.endpoint.as_ref());
+        sockets.filter_map(|socket| self.directory(seat, socket)).any(|(device, inside)| {
+            self.plugins.iter().any(|(on, plugins)| {
+                let below = inside.strip_prefix(plugins.as_slice());
+                *on == device && below.is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
+            })
+        })
+    }
+
+    /// Whether what it holds of the kubelet can only be for publishing.
+    fn publishes(&self, seat: &Seat) -> bool {
+        let Some(table) = &seat.mounts else { return false };
+        let speaks = seat.claims.iter().any(|claims| claims.mentioned);
+        table.iter().any(|mount| {
+            self.kubelet.iter().any(|directory| shows(mount, directory))
+                && self.roots.iter().any(|root| is_root_or_pods(&mount.point, root))
+                && (mount.shared.is_some() || (speaks && mount.master.is_none()))
+        })
+    }
+}
+
+/// Whether a mount table, as text, shows the kubelet's root or pods at a kubelet's place: the cheap
+/// look at containers that say nothing of CSI. All others need not be parsed.
+pub fn may_publish(mountinfo: &[u8], root: &KubeletRoot) -> bool {
+    let standard = HostPath::from(STANDARD_PATH);
+    // As the kernel writes mount points (fs/proc_namespace.c).
+    let escaped = |path: &HostPath| -> Vec<u8> {
+        let escape = |&b: &u8| match b {
+            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{b:03o}").into_bytes(),
+            b => vec![b],
+        };
+        path.as_bytes().iter().flat_map(escape).collect()
+    };
+    let roots = [escaped(root.as_path()), escaped(&standard)];
+    mountinfo.split(|&b| b == b'\n').any(|row| {
+        let point = row.splitn(6, |&b| b == b' ').nth(4).unwrap_or_default();
+        let point = point.strip_suffix(b"/pods").unwrap_or(point);
+        roots.iter().any(|root| root == point)
+    })
+}
+
+/// A sidecar: it calls the driver, and never mounts.
+pub fn is_client(seat: &Seat) -> bool {
+    !seat.claims.is_empty()
+        && seat.claims.iter().any(|claims| claims.address.is_some() || claims.liveness)
+        && seat.claims.iter().all(|claims| claims.endpoint.is_none() || claims.liveness)
+}
+
+fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
+    mount.device == *device && mount.root == *inside
+}
+
+fn is_root_or_pods(point: &[u8], root: &HostPath) -> bool {
+    point == root.as_bytes() || point.strip_suffix(b"/pods") == Some(root.as_bytes())
+}
+
+fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
+    place(table, path.as_bytes()).map(|Place { mount, inside }| (mount.device, inside))
+}
+
+/// The kubelet's root as a driver believes it to be: what stands before `/plugins/<driver>/csi.sock`.
+pub(super) fn believed_root(registration: &HostPath) -> Option<HostPath> {
+    let bytes = registration.as_bytes();
+    let at = bytes.windows(9).rposition(|nine| nine == b"/plugins/")?;
+    HostPath::parse(bytes.get(..at)?).ok()
+}
+
+/// The name under which a driver is registered: the registry's own word, where one of the names
+/// that are told for it is there; else what it calls itself, else what its directory is called.
+fn driver(
+    seats: &[Seat],
+    registrar: usize,
+    server: usize,
+    registration: &HostPath,
+    registered: &[Vec<u8>],
+) -> Vec<u8> {
+    let named = [server, registrar].into_iter().filter_map(|at| seats.get(at));
+    let mut told: Vec<Vec<u8>> =
+        named.flat_map(|seat| seat.claims.iter().filter_map(|claims| claims.driver.clone())).collect();
+    told.extend(registration.parent().map(|directory| directory.file_name().to_vec()));
+    let known = told.iter().position(|name| registered.contains(name)).unwrap_or(0);
+    told.into_iter().nth(known).unwrap_or_default()
+}
+
+/// One plugin whose name is not in the registry, and one name there that is nobody's, belong
+/// together: csi-driver-nfs registers `nfs.csi.k8s.io` from the directory `csi-nfsplugin`.
+fn name_the_last(chosen: &mut [Chosen], registered: &[Vec<u8>]) {
+    let is = |one: &Chosen, name: &Vec<u8>| one.driver.as_ref() == Some(name);
+    let free: Vec<&Vec<u8>> =
+        registered.iter().filter(|name| !chosen.iter().any(|one| is(one, name))).collect();
+    let [free] = free.as_slice() else { return };
+    let free = (*free).clone();
+    let mut unknown = chosen.iter_mut().filter(|one| !registered.iter().any(|name| is(one, name)));
+    if let (Some(one), None) = (unknown.next(), unknown.next()) {
+        one.driver = Some(free);
+    }
+}
+
+#[cfg(test)]
+pub(in crate::mounts) mod tests;
