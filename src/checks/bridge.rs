@@ -49,7 +49,7 @@ fn bridged(bridge: &Bridge) -> Finding {
 }
 
 fn shared(bridge: &Bridge) -> Finding {
-    const ID: &str = "mount-propagation";
+    const ID: &str = super::contract::PROPAGATION;
     let private: Vec<String> =
         bridge.shares.iter().filter(|share| !share.mounted).map(|share| share.path.to_string()).collect();
     match private.as_slice() {

@@ -2,6 +2,7 @@
 
 use super::{End, Reading, apply_command, output};
 use crate::engine;
+use crate::model::contract::Contract;
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::report::style::{Colour, paint, stdout_colours};
 use crate::report::table;
@@ -14,8 +15,7 @@ struct Json<'a> {
     ready: bool,
     profile: &'a str,
     checks: &'a [Finding],
-    /// Plugins are looked at by a later version; none is claimed to hold.
-    contracts: [(); 0],
+    contracts: &'a [Contract],
 }
 
 pub(super) async fn run(args: &Reading) -> Result<End> {
@@ -24,7 +24,8 @@ pub(super) async fn run(args: &Reading) -> Result<End> {
     let ready = ready(&seen.findings);
     if args.json {
         let profile = &config.profile.profile.name;
-        output::json(&Json { schema: 1, ready, profile, checks: &seen.findings, contracts: [] })?;
+        let (checks, contracts) = (&seen.findings, &seen.facts.contracts);
+        output::json(&Json { schema: 1, ready, profile, checks, contracts })?;
     } else {
         let mut out = text(&seen.findings, stdout_colours());
         if !seen.plan.is_empty() {

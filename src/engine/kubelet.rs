@@ -56,8 +56,13 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
         settings: said.root_dir.clone(),
         ..Observed::default()
     };
-    let mut world =
-        HostWorld { host, mounts: MountTable::default(), views: BTreeMap::new(), programs: BTreeMap::new() };
+    let mut world = HostWorld {
+        host,
+        mounts: MountTable::default(),
+        views: BTreeMap::new(),
+        programs: BTreeMap::new(),
+        mention_csi: Vec::new(),
+    };
     if let Some(proc) = proc {
         world.mounts = match table(proc.mountinfo()) {
             Ok(mounts) => mounts,
@@ -74,7 +79,8 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
             Mode::Live => std::thread::available_parallelism().map_or(1, usize::from).min(4),
             Mode::Offline => 1,
         };
-        for (pid, look) in looks(proc, &proc.pids()?, most) {
+        for (pid, look, mentions_csi) in looks(proc, &proc.pids()?, most) {
+            world.mention_csi.extend(mentions_csi.then_some(pid));
             match look {
                 Look::Other => {}
                 Look::Candidate => candidate(proc, pid, &here, &mut observed, &mut world),
@@ -91,18 +97,19 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
 /// How many processes are worth another thread to look at them.
 const A_THREADS_WORTH: usize = 512;
 
-/// A first look at every process, at its arguments alone; those that are of interest. The kernel
+/// A first look at every process, at its arguments alone; those that are of interest, and whether
+/// they mention CSI. The kernel
 /// takes some ten microseconds for each, most of it in finding and opening the file, and does it
 /// for several threads at once: for `most`, where there is enough to do.
-fn looks(proc: &Proc<'_>, pids: &[i32], most: usize) -> Vec<(i32, Look)> {
+fn looks(proc: &Proc<'_>, pids: &[i32], most: usize) -> Vec<(i32, Look, bool)> {
     let look = |pids: &[i32]| {
         let mut heads = proc.heads();
         let mut found = Vec::new();
         for &pid in pids {
             // A process that is gone by now is none of the answer.
-            match heads.read(pid).map(detect::look) {
-                None | Some(Look::Other) => {}
-                Some(look) => found.push((pid, look)),
+            match heads.read(pid).map(|head| (detect::look(head), detect::plugin::mentions(head))) {
+                None | Some((Look::Other, false)) => {}
+                Some((look, csi)) => found.push((pid, look, csi)),
             }
         }
         found
@@ -204,6 +211,8 @@ pub(super) struct HostWorld<'a> {
     pub(super) mounts: MountTable,
     views: BTreeMap<i32, Host>,
     programs: BTreeMap<i32, Runs>,
+    /// Processes that mention CSI in their arguments.
+    pub(super) mention_csi: Vec<i32>,
 }
 
 /// What a process runs.

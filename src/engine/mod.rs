@@ -8,6 +8,7 @@ mod files;
 mod kubelet;
 mod layered;
 mod observe;
+mod plugins;
 mod profiles;
 mod receipt;
 mod status;

@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::declared::declared;
 use super::kubelet::{Found, Said, kubelet, version};
+use super::plugins::plugins;
 use super::receipt;
 use crate::host::Host;
 use crate::model::bytes::shown;
@@ -10,8 +11,11 @@ use crate::model::facts::{Facts, Init, Mode};
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
+use crate::mounts::bridge::{Decision, decide};
+use crate::mounts::contract::contracts;
 use crate::plan::interests;
 use crate::plan::{Interests, UNITS};
+use crate::settings::Settings;
 use crate::systemd::ServiceManager;
 use anyhow::Result;
 
@@ -57,6 +61,7 @@ pub(super) async fn observe<M: ServiceManager>(
         let said = with_configuration(host, manager, said).await;
         found = kubelet(host, proc.as_ref(), &said)?;
     }
+    let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found)).unwrap_or_default();
     let Found { detection, world } = found;
     let receipt = receipt::load(host)?;
     let init = match (&manager, host.mode()) {
@@ -72,6 +77,7 @@ pub(super) async fn observe<M: ServiceManager>(
         boot: config.boot,
         initiator: receipt.initiator.clone(),
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
+        plugins,
         generated: receipt.generated().cloned().collect(),
         bridge: receipt.bridge.clone(),
         ..Facts::new(host.mode(), init)
@@ -90,7 +96,20 @@ pub(super) async fn observe<M: ServiceManager>(
     }
     let late = interests::late(&facts, settings);
     fetch(host, &mut facts, &late);
+    facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
     Ok(facts)
+}
+
+/// Whether an apply would make the mount that covers the kubelet's root shared.
+fn shares_root(facts: &Facts, settings: &Settings) -> bool {
+    let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
+    let root = facts.detection.host_dir();
+    match settings.bridge.enabled.then(|| decide(facts, &names)) {
+        Some(Decision::Build(bridge)) => {
+            bridge.shares.iter().any(|share| root.is_some_and(|root| root.starts_with(&share.path)))
+        }
+        _ => false,
+    }
 }
 
 /// Targets that the units of a profile, and csihost's own, are wanted by.

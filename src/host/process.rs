@@ -14,8 +14,8 @@ use crate::model::path::HostPath;
 use crate::model::process::{Namespaces, Process};
 use nix::Error as Errno;
 use nix::dir::Dir;
-use nix::fcntl::{OFlag, openat, readlinkat};
-use nix::sys::stat::Mode as Bits;
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode as Bits, fstatat};
 use nix::unistd::read;
 use std::fmt::Write as _;
 use std::io::Read;
@@ -214,6 +214,48 @@ impl Proc<'_> {
         self.files(process, &mut held);
         self.listeners(process, &mut held);
         self.same(process, cmdline).then_some(held)
+    }
+
+    /// The arguments of a process; `None` if it is gone.
+    pub fn arguments_of(&self, pid: i32) -> Option<Vec<Vec<u8>>> {
+        self.cmdline(pid).ok().map(|text| arguments(&text))
+    }
+
+    /// The text of /proc/PID/cgroup; empty if it is gone.
+    pub fn cgroup(&self, pid: i32) -> Vec<u8> {
+        self.read_new(&format!("{pid}/cgroup")).unwrap_or_default()
+    }
+
+    /// The mount namespace of a process.
+    pub fn mount_namespace(&self, pid: i32) -> Option<u64> {
+        inode_of(&self.link(&format!("{pid}/ns/mnt")).ok()?, b"mnt:[")
+    }
+
+    /// The user namespace of a process.
+    pub fn user_namespace(&self, pid: i32) -> Option<u64> {
+        inode_of(&self.link(&format!("{pid}/ns/user")).ok()?, b"user:[")
+    }
+
+    /// The real user of a process.
+    pub fn user(&self, pid: i32) -> Option<u32> {
+        Some(status(&self.read_new(&format!("{pid}/status")).ok()?)?.uid)
+    }
+
+    /// When a process started, where that is known; to know it again.
+    pub fn started(&self, pid: i32) -> Option<u64> {
+        self.start(pid)
+    }
+
+    /// Which directory is the root of a process; `None` where that cannot be asked, and in a scene.
+    pub fn root_id(&self, pid: i32) -> Option<(u64, u64)> {
+        (self.host.mode() == Mode::Live).then_some(())?;
+        let stat = fstatat(&self.dir, format!("{pid}/root").as_str(), AtFlags::empty()).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    }
+
+    /// The file system as a process sees it; `None` if it is gone, and in a scene.
+    pub fn view_of(&self, pid: i32) -> Option<Host> {
+        (self.host.mode() == Mode::Live).then(|| self.view(pid).ok()).flatten()
     }
 
     /// The mount table of a process, as text.

@@ -1,5 +1,6 @@
 //! What was observed of the host in one turn.
 
+use super::contract::{Contract, Plugins};
 use super::digest::Digest;
 use super::file::{DirFact, FileFact};
 use super::kubelet::Detection;
@@ -95,6 +96,10 @@ pub struct Facts {
     pub detection: Detection,
     /// PID 1's mounts; empty where they are not known.
     pub mounts: MountTable,
+    /// The CSI plugins that run here.
+    pub plugins: Plugins,
+    /// Whether what they mount reaches the kubelet.
+    pub contracts: Vec<Contract>,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
     /// Files that were asked for.
@@ -129,6 +134,8 @@ impl Facts {
             init,
             detection: Detection::default(),
             mounts: MountTable::default(),
+            plugins: Plugins::default(),
+            contracts: Vec::new(),
             dirs: BTreeMap::new(),
             files: BTreeMap::new(),
             programs: BTreeSet::new(),

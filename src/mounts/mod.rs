@@ -3,8 +3,8 @@
 pub mod bridge;
 pub mod contract;
 pub mod mountinfo;
-pub mod propagate;
 pub mod plugins;
+pub mod propagate;
 pub mod quote;
 pub mod resolve;
 pub mod travel;

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // A test may panic: that is how it fails.
 
 mod archives;
+mod contracts;
 mod format;
 
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub(crate) fn detect(root: &Path) -> (Value, i32) {
 }
 
 /// What differs, each with where it is.
-fn differences(at: &str, now: &Value, expected: &Value, out: &mut Vec<String>) {
+pub(crate) fn differences(at: &str, now: &Value, expected: &Value, out: &mut Vec<String>) {
     match (now, expected) {
         (Value::String(now), Value::String(text)) if text.starts_with('…') => {
             let part = text.trim_start_matches('…');
@@ -78,7 +79,12 @@ fn faults(scene: &Path) -> Vec<String> {
 }
 
 fn scenes() -> Vec<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
+    named("tests/scenes")
+}
+
+/// The scenes in a directory of the project.
+pub(crate) fn named(directory: &str) -> Vec<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join(directory);
     let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let mut scenes: Vec<_> =
         files.filter(|path| path.extension().is_some_and(|ext| ext == "scene")).collect();
@@ -103,7 +109,7 @@ fn each_scene_has_the_answer_that_is_written_beside_it() {
 
 #[test]
 fn each_scene_says_what_it_shows() {
-    for scene in scenes() {
+    for scene in scenes().into_iter().chain(named("tests/scenes/contracts")) {
         let text = std::fs::read_to_string(&scene).unwrap();
         assert!(text.starts_with("# "), "{} does not begin with what it shows", scene.display());
     }

@@ -1,6 +1,7 @@
 //! Pure: tests of the bridge's decisions.
 
 use super::*;
+use crate::model::contract::Plugins;
 use crate::model::facts::{Init, Mode};
 use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
 use crate::mounts::mountinfo;
@@ -40,6 +41,8 @@ fn facts(root: &str, mounts: &str, full: &[&str]) -> Facts {
     Facts {
         detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
         mounts: mountinfo::parse(mounts.as_bytes()).unwrap(),
+        plugins: Plugins::default(),
+        contracts: Vec::new(),
         dirs,
         ..Facts::new(Mode::Live, Init::Systemd)
     }

@@ -1,0 +1,120 @@
+//! Pure: whether the volumes that CSI plugins mount reach the kubelet.
+
+use crate::model::bytes::shown;
+use crate::model::contract::{Contract, Propagation, Seen};
+use crate::model::facts::Facts;
+use crate::model::finding::{CheckStatus, Finding};
+use crate::mounts::resolve::cover;
+
+pub(super) const PROPAGATION: &str = "mount-propagation";
+const CONTRACT: &str = "path-contract";
+
+/// As many breaches are told one by one; `--json` has all.
+const TOLD: usize = 5;
+
+pub(super) fn check(facts: &Facts) -> Finding {
+    let skip = |why: &str| Finding::new(CONTRACT, CheckStatus::Skip, why);
+    if facts.plugins.kubelet.is_none() {
+        return match facts.plugins.unread.as_slice() {
+            [] => skip("no kubelet runs, or its mounts are not known"),
+            unread => Finding::new(CONTRACT, CheckStatus::Warn, unread.join("; "))
+                .detail("whether what plugins mount reaches the kubelet is not known")
+                .remedy("run csihost as root, in the host's PID namespace"),
+        };
+    }
+    let breaches: Vec<&Contract> = facts.contracts.iter().filter(|contract| !contract.holds).collect();
+    let all = facts.contracts.len();
+    match (all, breaches.as_slice()) {
+        (0, _) => skip("no CSI plugin runs here"),
+        (_, []) => {
+            let summary = match all {
+                1 => "1 plugin: what it mounts reaches the kubelet".to_owned(),
+                all => format!("{all} plugins: what they mount reaches the kubelet"),
+            };
+            Finding::new(CONTRACT, CheckStatus::Pass, summary)
+        }
+        (_, breaches) => {
+            let names: Vec<String> = breaches.iter().map(|breach| named(breach)).collect();
+            let summary = format!("broken for {} of {all}: {}", breaches.len(), few(names));
+            Finding::new(CONTRACT, CheckStatus::Fail, summary)
+                .detail(few(breaches.iter().map(|breach| format!("{} {}", named(breach), why(breach)))))
+                .remedy(few(breaches
+                    .iter()
+                    .filter_map(|breach| Some(format!("{}: {}", named(breach), breach.remedy.as_ref()?)))))
+        }
+    }
+}
+
+/// The first of them, each once.
+fn few(texts: impl IntoIterator<Item = String>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for text in texts {
+        if !told.contains(&text) {
+            told.push(text);
+        }
+    }
+    let more = told.len().saturating_sub(TOLD);
+    told.truncate(TOLD);
+    if more > 0 {
+        told.push(format!("and {more} more (csihost check --json)"));
+    }
+    told.join("; ")
+}
+
+fn named(contract: &Contract) -> String {
+    match (&contract.driver, &contract.pod) {
+        (Some(driver), _) => shown(driver),
+        (None, Some(pod)) => format!("pod {pod}"),
+        (None, None) => format!("process {}", contract.pid),
+    }
+}
+
+fn why(contract: &Contract) -> String {
+    let root = &contract.kubelet_path;
+    match (contract.seen, contract.propagation) {
+        (Seen::Absent, _) => format!(
+            "does not have the kubelet's {root}/pods: what it mounts there stays in its container, while it \
+             answers that all went well"
+        ),
+        (Seen::Different, _) => {
+            format!("has another directory at {root}/pods: what it mounts there never gets to the kubelet")
+        }
+        (Seen::Same, Propagation::ToPlugin) => {
+            format!("is only told of the host's mounts below {root}: its own do not travel to the kubelet")
+        }
+        (Seen::Same, _) => format!("has {root}/pods, but its mounts there do not travel to the kubelet"),
+    }
+}
+
+/// Whether mounts below the kubelet's root travel at all, as the kubelet sees it.
+pub(super) fn propagation(facts: &Facts) -> Option<Finding> {
+    let kubelet = facts.plugins.kubelet.as_ref()?;
+    let table = kubelet.mounts.as_ref().unwrap_or(&facts.mounts);
+    let mount = cover(table, kubelet.view.pods.path.as_bytes())?;
+    let (root, point) = (&kubelet.root, shown(&mount.point));
+    if mount.shared.is_some() {
+        let summary = format!("mounts below {root} are shared");
+        return Some(Finding::new(PROPAGATION, CheckStatus::Pass, summary));
+    }
+    if kubelet.mounts.is_some() && mount.master.is_some() {
+        let summary = format!("the kubelet's container only receives mounts at {point}");
+        return Some(
+            Finding::new(PROPAGATION, CheckStatus::Warn, summary)
+                .detail("what the kubelet itself mounts for pods (secrets, memory) does not reach the host")
+                .remedy(format!("give the kubelet's container {point} with shared propagation (rshared)")),
+        );
+    }
+    let whose = if kubelet.mounts.is_some() { "its container has" } else { "the host has" };
+    Some(
+        Finding::new(
+            PROPAGATION,
+            CheckStatus::Fail,
+            format!("{root} lies on a mount that is not shared: {whose} {point} private"),
+        )
+        .detail("a volume that a plugin mounts there does not reach the kubelet")
+        .remedy(match kubelet.mounts {
+            Some(_) => format!("give the kubelet's container {point} with shared propagation (rshared)"),
+            None => format!("run mount --make-rshared {point}, then restart the pods of CSI plugins"),
+        }),
+    )
+}

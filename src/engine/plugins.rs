@@ -1,0 +1,237 @@
+//! Engine: reads the processes that may be a CSI plugin, and asks `mounts` which of them are.
+//!
+//! A container is looked at once, whatever runs in it: by one process of its mount namespace. What
+//! is read of each depends on what is known already: the namespace of all processes, the control
+//! group of those in another one, the mount table of those that can matter. A process that goes
+//! away meanwhile is none of the answer, and no error.
+
+use super::kubelet::Found;
+use crate::detect::{owner, plugin::claims};
+use crate::host::Host;
+use crate::host::process::Proc;
+use crate::model::contract::{Claims, Lookup, Owner, Plugin, Plugins, Publisher, Seat, View};
+use crate::model::facts::Mode;
+use crate::model::kubelet::{Kubelet, KubeletRoot};
+use crate::model::mount::MountTable;
+use crate::mounts::mountinfo;
+use crate::mounts::plugins::{choose, is_client, may_publish};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// As many processes of one container are asked what they say of CSI.
+const SPEAKERS: usize = 8;
+/// As many processes are worth another thread.
+const A_THREADS_WORTH: usize = 512;
+/// As many containers: reading and parsing of a large mount table takes a millisecond.
+const TABLES: usize = 16;
+
+/// The plugins of the running kubelet that `found` tells of.
+pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>) -> Plugins {
+    let Some((kubelet, pid)) = found.detection.kubelet.as_ref().and_then(|k| Some((k, k.pid?))) else {
+        return Plugins::default();
+    };
+    let mut seen = Plugins::default();
+    let Some(here) = proc.host_namespaces().mnt else {
+        seen.unread.push("the mount namespace of process 1 could not be read".to_owned());
+        return seen;
+    };
+    if found.world.mounts.is_empty() {
+        return seen;
+    }
+    let theirs = proc.mount_namespace(pid).filter(|&theirs| theirs != here);
+    let mounts = match theirs.map(|_| table(proc, pid)) {
+        None => None,
+        Some(Some(table)) => Some(table),
+        Some(None) => {
+            seen.unread.push(format!("the mounts of the kubelet, process {pid}, could not be read"));
+            return seen;
+        }
+    };
+    let view = look(host, proc, pid, mounts.is_none(), &kubelet.root_dir);
+    let publisher = Publisher { root: kubelet.root_dir.clone(), mounts, view };
+    let speaking = found.world.mention_csi.iter().copied().collect();
+    let search = Search { proc, here, theirs, speaking, threads: threads(host) };
+    let (seats, started): (Vec<Seat>, Vec<Option<u64>>) = search.seats(&publisher.root).into_iter().unzip();
+    for one in choose(&seats, &found.world.mounts, &publisher, &registered(host, kubelet)) {
+        let Some((seat, started)) = seats.get(one.seat).zip(started.get(one.seat)) else { continue };
+        let view = look(host, proc, seat.pid, seat.mounts.is_none(), &publisher.root);
+        // Another process by now, or none: what was read is of no container that there is.
+        if proc.started(seat.pid) == *started {
+            let (driver, registration) = (one.driver, one.registration);
+            seen.found.push(Plugin { seat: seat.clone(), driver, registration, view });
+        }
+    }
+    seen.found.sort_by(|a, b| a.driver.cmp(&b.driver).then(a.seat.pid.cmp(&b.seat.pid)));
+    seen.kubelet = Some(publisher);
+    seen
+}
+
+/// What the kubelet's strings name for a process.
+fn look(host: &Host, proc: &Proc<'_>, pid: i32, on_host: bool, root: &KubeletRoot) -> View {
+    let mut view = View::unseen(root);
+    let live = host.mode() == Mode::Live;
+    let theirs = proc.view_of(pid);
+    let Some(eyes) = theirs.as_ref().or((on_host && !live).then_some(host)) else { return view };
+    for lookup in [&mut view.pods, &mut view.staging] {
+        // Inode numbers of a scene are not those of the node that it shows.
+        let found = live.then(|| eyes.file_id(&lookup.path));
+        *lookup = Lookup { path: eyes.canonical(&lookup.path).unwrap_or_else(|| lookup.path.clone()), found };
+    }
+    view
+}
+
+/// The drivers whose sockets are in the kubelet's registry (kubernetes-csi, node-driver-registrar:
+/// `<driver>-reg.sock`).
+fn registered(host: &Host, kubelet: &Kubelet) -> Vec<Vec<u8>> {
+    let Some(root) = &kubelet.host_dir else { return Vec::new() };
+    let names = host.list(&root.join("plugins_registry")).unwrap_or_default();
+    names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect()
+}
+
+fn table(proc: &Proc<'_>, pid: i32) -> Option<MountTable> {
+    mountinfo::parse(&proc.mountinfo_of(pid).ok()?).ok()
+}
+
+fn threads(host: &Host) -> usize {
+    // Offline nothing outside of the tree is read, and how many processors there are is.
+    match host.mode() {
+        Mode::Live => std::thread::available_parallelism().map_or(1, usize::from).min(4),
+        Mode::Offline => 1,
+    }
+}
+
+struct Search<'a> {
+    proc: &'a Proc<'a>,
+    /// The host's mount namespace.
+    here: u64,
+    /// The kubelet's, where it is another one.
+    theirs: Option<u64>,
+    /// The processes that mention CSI.
+    speaking: BTreeSet<i32>,
+    threads: usize,
+}
+
+/// What can matter, before its mounts are read.
+struct Candidate {
+    pid: i32,
+    started: Option<u64>,
+    /// A process of the host's own mount namespace.
+    of_host: bool,
+    owner: Owner,
+    claims: Vec<Claims>,
+}
+
+impl Search<'_> {
+    /// All mount namespaces and processes of the host that can matter, each with the start time of
+    /// its process.
+    fn seats(&self, root: &KubeletRoot) -> Vec<(Seat, Option<u64>)> {
+        let host_root = self.proc.root_id(1);
+        let user = self.proc.host_namespaces().user;
+        let mut candidates = Vec::new();
+        for (namespace, pids) in self.namespaces() {
+            let speakers = || pids.iter().copied().filter(|pid| self.speaking.contains(pid));
+            let Some(pid) = speakers().next().or(pids.first().copied()) else { continue };
+            if Some(namespace) == self.theirs {
+                continue;
+            }
+            if namespace == self.here {
+                candidates.extend(speakers().filter_map(|pid| self.of_host(pid, user)));
+                continue;
+            }
+            // A service with a sandbox of its own sees the host from the host's root directory.
+            let sandbox = host_root.is_some() && self.proc.root_id(pid) == host_root;
+            // In a user namespace of its own nothing that is mounted reaches the host.
+            if (sandbox && speakers().next().is_none()) || !self.is_of(pid, user) {
+                continue;
+            }
+            let started = self.proc.started(pid);
+            let said = speakers().take(SPEAKERS).filter_map(|pid| self.proc.arguments_of(pid));
+            let claims = said.map(|args| claims(&args)).collect();
+            let owner = owner(&self.proc.cgroup(pid));
+            candidates.push(Candidate { pid, started, of_host: false, owner, claims });
+        }
+        candidates.retain(|candidate| !candidate.owner.foreign);
+        let registers = |candidate: &&Candidate| candidate.claims.iter().any(|c| c.registration.is_some());
+        let pods: BTreeSet<String> =
+            candidates.iter().filter(registers).filter_map(|candidate| candidate.owner.pod.clone()).collect();
+        self.spread(candidates, TABLES, &|candidate| self.seat(candidate, &pods, root))
+    }
+
+    /// Reads the mounts of a candidate; `None` where they say that it holds no plugin. `pods` are
+    /// those with a registrar.
+    fn seat(
+        &self,
+        candidate: Candidate,
+        pods: &BTreeSet<String>,
+        root: &KubeletRoot,
+    ) -> Option<(Seat, Option<u64>)> {
+        let Candidate { pid, started, of_host, owner, claims } = candidate;
+        let mut seat = Seat { pid, owner, claims, mounts: None };
+        if !of_host {
+            let serves = |claims: &Claims| claims.registration.is_some() || claims.endpoint.is_some();
+            let of_pod = seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
+            let sure = of_pod || seat.claims.iter().any(serves);
+            if is_client(&seat) && !seat.claims.iter().any(|claims| claims.registration.is_some()) {
+                return None;
+            }
+            let text = self.proc.mountinfo_of(pid).ok()?;
+            if !sure && !may_publish(&text, root) {
+                return None;
+            }
+            seat.mounts = Some(mountinfo::parse(&text).ok()?);
+        }
+        Some((seat, started))
+    }
+
+    /// A process of the host's own mount namespace, if it serves or registers a driver. Only root
+    /// can mount there.
+    fn of_host(&self, pid: i32, user: Option<u64>) -> Option<Candidate> {
+        let started = self.proc.started(pid);
+        let claims = claims(&self.proc.arguments_of(pid)?);
+        (claims.registration.is_some() || claims.endpoint.is_some()).then_some(())?;
+        (self.is_of(pid, user) && self.proc.user(pid) == Some(0)).then_some(())?;
+        let owner = owner(&self.proc.cgroup(pid));
+        Some(Candidate { pid, started, of_host: true, owner, claims: vec![claims] })
+    }
+
+    fn is_of(&self, pid: i32, user: Option<u64>) -> bool {
+        user.is_none() || self.proc.user_namespace(pid) == user
+    }
+
+    /// The processes of each mount namespace, by their numbers; of the host's those that speak.
+    fn namespaces(&self) -> BTreeMap<u64, Vec<i32>> {
+        let pids = self.proc.pids().unwrap_or_default();
+        let of = |pid: i32| Some((self.proc.mount_namespace(pid)?, pid));
+        let mut namespaces: BTreeMap<u64, Vec<i32>> = BTreeMap::new();
+        for (namespace, pid) in self.spread(pids, A_THREADS_WORTH, &of) {
+            if namespace != self.here || self.speaking.contains(&pid) {
+                namespaces.entry(namespace).or_default().push(pid);
+            }
+        }
+        namespaces
+    }
+
+    /// Does the same with all `items`, in as many threads as are worth it.
+    fn spread<T: Send, R: Send>(
+        &self,
+        items: Vec<T>,
+        worth: usize,
+        each: &(dyn Fn(T) -> Option<R> + Sync),
+    ) -> Vec<R> {
+        let threads = items.len().div_ceil(worth).clamp(1, self.threads);
+        let size = items.len().div_ceil(threads).max(1);
+        let mut slots: Vec<Option<T>> = items.into_iter().map(Some).collect();
+        let one = |part: &mut [Option<T>]| -> Vec<R> {
+            part.iter_mut().filter_map(|slot| slot.take().and_then(each)).collect()
+        };
+        let mut parts = slots.chunks_mut(size);
+        let Some(own) = parts.next() else { return Vec::new() };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = parts.map(|part| scope.spawn(move || one(part))).collect();
+            let mut done = one(own);
+            for other in others {
+                done.extend(other.join().unwrap_or_default());
+            }
+            done
+        })
+    }
+}
