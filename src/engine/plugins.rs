@@ -72,9 +72,10 @@ fn look(host: &Host, proc: &Proc<'_>, pid: i32, on_host: bool, root: &KubeletRoo
     let theirs = proc.view_of(pid);
     let Some(eyes) = theirs.as_ref().or((on_host && !live).then_some(host)) else { return view };
     for lookup in [&mut view.pods, &mut view.staging] {
-        // Inode numbers of a scene are not those of the node that it shows.
-        let found = live.then(|| eyes.file_id(&lookup.path));
-        *lookup = Lookup { path: eyes.canonical(&lookup.path).unwrap_or_else(|| lookup.path.clone()), found };
+        if let Some((path, id)) = eyes.names(&lookup.path) {
+            // Inode numbers of a scene are not those of the node that it shows.
+            *lookup = Lookup { path, found: live.then_some(id) };
+        }
     }
     view
 }

@@ -8,7 +8,7 @@ use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, readlinkat};
-use nix::sys::stat::{SFlag, major, minor};
+use nix::sys::stat::{FileStat, SFlag, major, minor};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
@@ -142,10 +142,14 @@ impl Host {
     /// Which file or directory `path` names, as stat(2) tells. On some file systems (btrfs) the
     /// device is not the one of the mount table.
     pub fn file_id(&self, path: &HostPath) -> Option<FileId> {
-        let stat = self.walk(path, Last::Follow).ok()?.found?;
-        let part = |number: u64| u32::try_from(number).ok();
-        let (major, minor) = (part(major(stat.st_dev))?, part(minor(stat.st_dev))?);
-        Some(FileId { device: Device { major, minor }, inode: stat.st_ino })
+        file_id(&self.walk(path, Last::Follow).ok()?.found?)
+    }
+
+    /// What `path` is once symbolic links are followed, whether or not something is there, and
+    /// which file or directory that is; `None` where nobody can know.
+    pub fn names(&self, path: &HostPath) -> Option<(HostPath, Option<FileId>)> {
+        let walked = self.walk(path, Last::Follow).ok()?;
+        Some((walked.canonical(), walked.found.as_ref().and_then(file_id)))
     }
 
     /// Whether only root can change what `path` names. Links on the way are followed, and the
@@ -179,6 +183,12 @@ pub fn read_argument(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(LARGEST_FILE).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn file_id(stat: &FileStat) -> Option<FileId> {
+    let part = |number: u64| u32::try_from(number).ok();
+    let device = Device { major: part(major(stat.st_dev))?, minor: part(minor(stat.st_dev))? };
+    Some(FileId { device, inode: stat.st_ino })
 }
 
 fn untrusted(path: HostPath, stat: &nix::sys::stat::FileStat) -> Trust {

@@ -144,6 +144,11 @@ fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
             "let its service have the host's mounts: without PrivateMounts=, MountFlags= and the settings that imply them"
                 .to_owned()
         }
+        (Some(_), Some(_)) if own.master.is_some() => format!(
+            "let the container runtime's service have the host's mounts (without MountFlags=slave, as in docker.service \
+             of old), restart it, then {}",
+            whom(pair)
+        ),
         (Some(_), _) => format!(
             "restart {}: its mount at {} is no peer of the host's any more",
             whom(pair),
