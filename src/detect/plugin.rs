@@ -17,7 +17,7 @@ const DRIVER: [&[u8]; 6] =
 /// Whether arguments are worth reading whole: the cheap look at thousands of them, at their
 /// beginning. iscsid passes it too.
 pub fn mentions(head: &[u8]) -> bool {
-    head.windows(3).any(|three| three.eq_ignore_ascii_case(b"csi"))
+    head.windows(3).any(|three| matches!(three, [b'c' | b'C', b's' | b'S', b'i' | b'I']))
 }
 
 /// What the arguments say; of a flag that is given twice the last one counts.

@@ -14,7 +14,7 @@ use crate::model::facts::Mode;
 use crate::model::kubelet::{Kubelet, KubeletRoot};
 use crate::model::mount::MountTable;
 use crate::mounts::mountinfo;
-use crate::mounts::plugins::{choose, is_client, may_publish};
+use crate::mounts::plugins::{Names, choose, is_client};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// As many processes of one container are asked what they say of CSI.
@@ -154,7 +154,8 @@ impl Search<'_> {
         let registers = |candidate: &&Candidate| candidate.claims.iter().any(|c| c.registration.is_some());
         let pods: BTreeSet<String> =
             candidates.iter().filter(registers).filter_map(|candidate| candidate.owner.pod.clone()).collect();
-        self.spread(candidates, TABLES, &|candidate| self.seat(candidate, &pods, root))
+        let names = Names::new(root);
+        self.spread(candidates, TABLES, &|candidate| self.seat(candidate, &pods, &names))
     }
 
     /// Reads the mounts of a candidate; `None` where they say that it holds no plugin. `pods` are
@@ -163,7 +164,7 @@ impl Search<'_> {
         &self,
         candidate: Candidate,
         pods: &BTreeSet<String>,
-        root: &KubeletRoot,
+        names: &Names,
     ) -> Option<(Seat, Option<u64>)> {
         let Candidate { pid, started, of_host, owner, claims } = candidate;
         let mut seat = Seat { pid, owner, claims, mounts: None };
@@ -175,10 +176,10 @@ impl Search<'_> {
                 return None;
             }
             let text = self.proc.mountinfo_of(pid).ok()?;
-            if !sure && !may_publish(&text, root) {
+            if !sure && !names.may_publish(&text) {
                 return None;
             }
-            seat.mounts = Some(mountinfo::parse(&text).ok()?);
+            seat.mounts = Some(mountinfo::parse(&names.without_volumes(&text)).ok()?);
         }
         Some((seat, started))
     }

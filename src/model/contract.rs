@@ -46,7 +46,7 @@ pub struct Seat {
     pub owner: Owner,
     /// What its processes say.
     pub claims: Vec<Claims>,
-    /// Its mount table; `None` where that is the host's.
+    /// Its mount table, volumes of pods left out; `None` where that is the host's.
     pub mounts: Option<MountTable>,
 }
 

@@ -13,12 +13,18 @@
 //!    nothing else; not shared, only if its arguments speak of CSI. A slave of the host's mounts
 //!    (HostToContainer) is asked for by those who look on: velero, the secrets store's providers.
 
+mod names;
+#[cfg(test)]
+pub(in crate::mounts) mod tests;
+
+pub use names::Names;
+
 use super::bridge::STANDARD_PATH;
 use super::resolve::{Place, place};
 use crate::model::contract::{Claims, Publisher, Seat};
-use crate::model::kubelet::KubeletRoot;
 use crate::model::mount::{Device, Mount, MountTable};
 use crate::model::path::HostPath;
+use std::collections::HashSet;
 
 /// A seat that holds a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +45,10 @@ struct Host<'a> {
     /// `""`, `pods`, `plugins` and what is staged, of the kubelet's root and of the standard path.
     kubelet: Vec<Directory>,
     plugins: Vec<Directory>,
+    pods: Vec<Directory>,
     roots: [HostPath; 2],
+    /// File systems of the host, those of volumes left out.
+    devices: HashSet<Device>,
 }
 
 /// The plugins among `seats`. `registered` are the names of the drivers whose sockets are in the
@@ -93,6 +102,12 @@ impl<'a> Host<'a> {
             table,
             kubelet: directories(&["", "pods", "plugins", "plugins/kubernetes.io/csi"]),
             plugins: directories(&["plugins"]),
+            pods: directories(&["pods"]),
+            devices: table
+                .iter()
+                .filter(|mount| ![&root, &standard].iter().any(|root| is_volume(&mount.point, root)))
+                .map(|mount| mount.device)
+                .collect(),
             roots: [publisher.root.as_path().clone(), standard],
         }
     }
@@ -106,6 +121,13 @@ impl<'a> Host<'a> {
         place_of(self.table(seat), &socket.parent()?)
     }
 
+    /// Whether the kubelet can come to a socket there: in a directory of the host, which a pod has
+    /// only if it was allowed to. In a volume of its own anybody can claim a driver.
+    fn is_hosts(&self, (device, inside): &Directory) -> bool {
+        let volume = |(on, pods): &Directory| on == device && is_below(inside, pods);
+        self.devices.contains(device) && !self.pods.iter().any(volume)
+    }
+
     /// Who serves the driver that the registrar at `at` registers.
     fn servers(&self, seats: &[Seat], at: usize, claims: &Claims, registration: &HostPath) -> Vec<usize> {
         let Some(registrar) = seats.get(at) else { return Vec::new() };
@@ -113,12 +135,16 @@ impl<'a> Host<'a> {
             .address
             .as_ref()
             .and_then(|address| self.directory(registrar, address))
-            .or_else(|| place_of(self.table, &registration.parent()?));
+            .or_else(|| place_of(self.table, &registration.parent()?))
+            .filter(|socket| self.is_hosts(socket));
+        if socket.is_none() {
+            return Vec::new();
+        }
         let serves = |seat: &Seat| {
             let mut endpoints = seat.claims.iter().filter(|claims| !claims.liveness);
             endpoints.any(|claims| {
                 let endpoint = claims.endpoint.as_ref();
-                socket.is_some() && endpoint.and_then(|path| self.directory(seat, path)) == socket
+                endpoint.and_then(|path| self.directory(seat, path)) == socket
             })
         };
         let of_pod = |seat: &Seat| registrar.owner.pod.is_some() && seat.owner.pod == registrar.owner.pod;
@@ -162,10 +188,7 @@ impl<'a> Host<'a> {
         let sockets =
             seat.claims.iter().filter(|claims| !claims.liveness).filter_map(|c| c.endpoint.as_ref());
         sockets.filter_map(|socket| self.directory(seat, socket)).any(|(device, inside)| {
-            self.plugins.iter().any(|(on, plugins)| {
-                let below = inside.strip_prefix(plugins.as_slice());
-                *on == device && below.is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
-            })
+            self.plugins.iter().any(|(on, plugins)| *on == device && is_below(&inside, plugins))
         })
     }
 
@@ -181,26 +204,6 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Whether a mount table, as text, shows the kubelet's root or pods at a kubelet's place: the cheap
-/// look at containers that say nothing of CSI. All others need not be parsed.
-pub fn may_publish(mountinfo: &[u8], root: &KubeletRoot) -> bool {
-    let standard = HostPath::from(STANDARD_PATH);
-    // As the kernel writes mount points (fs/proc_namespace.c).
-    let escaped = |path: &HostPath| -> Vec<u8> {
-        let escape = |&b: &u8| match b {
-            b' ' | b'\t' | b'\n' | b'\\' => format!("\\{b:03o}").into_bytes(),
-            b => vec![b],
-        };
-        path.as_bytes().iter().flat_map(escape).collect()
-    };
-    let roots = [escaped(root.as_path()), escaped(&standard)];
-    mountinfo.split(|&b| b == b'\n').any(|row| {
-        let point = row.splitn(6, |&b| b == b' ').nth(4).unwrap_or_default();
-        let point = point.strip_suffix(b"/pods").unwrap_or(point);
-        roots.iter().any(|root| root == point)
-    })
-}
-
 /// A sidecar: it calls the driver, and never mounts.
 pub fn is_client(seat: &Seat) -> bool {
     !seat.claims.is_empty()
@@ -210,6 +213,14 @@ pub fn is_client(seat: &Seat) -> bool {
 
 fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
     mount.device == *device && mount.root == *inside
+}
+
+fn is_below(path: &[u8], ancestor: &[u8]) -> bool {
+    path.strip_prefix(ancestor).is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
+}
+
+fn is_volume(point: &[u8], root: &HostPath) -> bool {
+    point.strip_prefix(root.as_bytes()).is_some_and(|rest| rest.starts_with(b"/pods/"))
 }
 
 fn is_root_or_pods(point: &[u8], root: &HostPath) -> bool {
@@ -257,6 +268,3 @@ fn name_the_last(chosen: &mut [Chosen], registered: &[Vec<u8>]) {
         one.driver = Some(free);
     }
 }
-
-#[cfg(test)]
-pub(in crate::mounts) mod tests;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::contract::{Owner, View};
+use crate::model::kubelet::KubeletRoot;
 use crate::mounts::mountinfo::parse;
 use std::fmt::Write as _;
 
@@ -333,19 +334,15 @@ fn with_another_root_its_directories_count_and_those_of_the_standard_path() {
 }
 
 #[test]
-fn the_cheap_look_takes_what_may_publish() {
-    let root = KubeletRoot::parse(b"/srv/a b").unwrap();
-    let row = |point: &str| format!("1 2 8:1 / /x rw - t s rw\n300 299 8:1 /q {point} rw - t s rw\n");
-    for (point, is) in [
-        ("/srv/a\\040b", true),
-        ("/srv/a\\040b/pods", true),
-        ("/var/lib/kubelet/pods", true),
-        ("/var/lib/kubelet", true),
-        ("/var/lib/kubelet/plugins", false),
-        ("/host/var/lib/kubelet", false),
-        ("/", false),
-    ] {
-        assert_eq!(may_publish(row(point).as_bytes(), &root), is, "{point}");
-    }
-    assert!(!may_publish(b"", &root));
+fn a_pod_that_may_not_have_the_hosts_directories_cannot_claim_a_driver() {
+    let volume = format!("/var/lib/kubelet/pods/{UID}/volumes/kubernetes.io~empty-dir/x");
+    let registration = format!("{volume}/plugins/x.example/csi.sock");
+    let csi = (volume.as_str(), "/csi", PRIVATE);
+    let claims = || [registrar(&registration)];
+    let forged =
+        pod(700, "forged", &[(&claims(), container(&[csi])), (&[server("x.example")], container(&[csi]))]);
+    is(&forged, &[], &[]);
+    // On its own root file system.
+    let alone = pod(700, "forged", &[(&claims(), container(&[])), (&[server("x.example")], container(&[]))]);
+    is(&alone, &[], &[]);
 }
