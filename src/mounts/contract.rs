@@ -9,7 +9,7 @@
 //! not stage has none (csi-driver-nfs), and then only for being the same directory: a staged
 //! mount that stays in the plugin is found there again when it is published.
 
-use super::resolve::{cover, place, same_directory};
+use super::resolve::{Place, cover, place, same_directory};
 use super::travel::{Travel, travel};
 use crate::model::contract::{Contract, Lookup, Plugin, Plugins, Propagation, Publisher, Seen};
 use crate::model::mount::{Mount, MountTable};
@@ -18,23 +18,43 @@ mod remedy;
 #[cfg(test)]
 mod tests;
 
+/// What the kubelet's strings name in its own mount namespace.
+struct Kubelet<'a> {
+    publisher: &'a Publisher,
+    table: &'a MountTable,
+    pods: Option<Place<'a>>,
+    staging: Option<Place<'a>>,
+}
+
+impl<'a> Kubelet<'a> {
+    /// The mount on which its pods lie.
+    fn mount(&self) -> Option<&'a Mount> {
+        self.pods.as_ref().map(|place| place.mount)
+    }
+}
+
 /// One plugin beside the kubelet.
 struct Pair<'a> {
-    kubelet: &'a Publisher,
+    kubelet: &'a Kubelet<'a>,
     plugin: &'a Plugin,
-    /// Their mount tables.
-    theirs: &'a MountTable,
+    /// The plugin's mount table.
     own: &'a MountTable,
 }
 
 /// The contract of each plugin. `apply_shares`: csihost apply would make the mount that covers
 /// the kubelet's root shared.
 pub fn contracts(plugins: &Plugins, host: &MountTable, apply_shares: bool) -> Vec<Contract> {
-    let Some(kubelet) = &plugins.kubelet else { return Vec::new() };
-    let theirs = kubelet.mounts.as_ref().unwrap_or(host);
+    let Some(publisher) = &plugins.kubelet else { return Vec::new() };
+    let table = publisher.mounts.as_ref().unwrap_or(host);
+    let kubelet = Kubelet {
+        publisher,
+        table,
+        pods: place(table, publisher.view.pods.path.as_bytes()),
+        staging: place(table, publisher.view.staging.path.as_bytes()),
+    };
     let judged = plugins.found.iter().map(|plugin| {
         let own = plugin.seat.mounts.as_ref().unwrap_or(host);
-        contract(&Pair { kubelet, plugin, theirs, own }, apply_shares)
+        contract(&Pair { kubelet: &kubelet, plugin, own }, apply_shares)
     });
     judged.collect()
 }
@@ -52,7 +72,7 @@ fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {
         container: plugin.seat.owner.container.clone(),
         driver: plugin.driver.clone(),
         pid: plugin.seat.pid,
-        kubelet_path: kubelet.root.clone(),
+        kubelet_path: kubelet.publisher.root.clone(),
         seen,
         propagation,
         holds,
@@ -61,22 +81,20 @@ fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {
 }
 
 impl<'a> Pair<'a> {
-    fn theirs(&self) -> Option<&'a Mount> {
-        cover(self.theirs, self.kubelet.view.pods.path.as_bytes())
-    }
-
     fn own(&self) -> Option<&'a Mount> {
         cover(self.own, self.plugin.view.pods.path.as_bytes())
     }
 
     fn seen(&self) -> Seen {
-        let (theirs, own) = (&self.kubelet.view, &self.plugin.view);
-        match self.compare(&theirs.pods, &own.pods) {
-            Seen::Same if self.stages() => match self.compare(&theirs.staging, &own.staging) {
-                // Made when the first volume is staged, by the kubelet.
-                Seen::Same | Seen::Absent => Seen::Same,
-                Seen::Different => Seen::Different,
-            },
+        let (theirs, own) = (&self.kubelet.publisher.view, &self.plugin.view);
+        match self.compare(self.kubelet.pods.as_ref(), &theirs.pods, &own.pods) {
+            Seen::Same if self.stages() => {
+                match self.compare(self.kubelet.staging.as_ref(), &theirs.staging, &own.staging) {
+                    // Made when the first volume is staged, by the kubelet.
+                    Seen::Same | Seen::Absent => Seen::Same,
+                    Seen::Different => Seen::Different,
+                }
+            }
             seen => seen,
         }
     }
@@ -87,14 +105,14 @@ impl<'a> Pair<'a> {
         let path = &self.plugin.view.staging.path;
         self.plugin.seat.mounts.is_some()
             && cover(self.own, path.as_bytes()).is_some_and(|mount| {
-                let root = self.kubelet.root.as_path().as_bytes();
+                let root = self.kubelet.publisher.root.as_path().as_bytes();
                 mount.point.starts_with(root)
             })
     }
 
-    fn compare(&self, theirs: &Lookup, own: &Lookup) -> Seen {
-        let places = (place(self.theirs, theirs.path.as_bytes()), place(self.own, own.path.as_bytes()));
-        let by_tables = match &places {
+    fn compare(&self, place_of_theirs: Option<&Place<'_>>, theirs: &Lookup, own: &Lookup) -> Seen {
+        let place_of_own = place(self.own, own.path.as_bytes());
+        let by_tables = match (place_of_theirs, &place_of_own) {
             (Some(a), Some(b)) if same_directory(a, b) => Seen::Same,
             // The container's own root file system: nothing was mounted for this string.
             (_, Some(b)) if b.mount.point == b"/" => Seen::Absent,
@@ -112,8 +130,8 @@ impl<'a> Pair<'a> {
     }
 
     fn propagation(&self) -> Propagation {
-        let (Some(theirs), Some(own)) = (self.theirs(), self.own()) else { return Propagation::None };
-        match travel(theirs, self.theirs, own, self.own) {
+        let (Some(theirs), Some(own)) = (self.kubelet.mount(), self.own()) else { return Propagation::None };
+        match travel(theirs, self.kubelet.table, own, self.own) {
             Travel::Both => Propagation::Bidirectional,
             Travel::FromFirst => Propagation::ToPlugin,
             Travel::FromSecond => Propagation::ToKubelet,

@@ -24,7 +24,7 @@ use super::resolve::{Place, place};
 use crate::model::contract::{Claims, Publisher, Seat};
 use crate::model::mount::{Device, Mount, MountTable};
 use crate::model::path::HostPath;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// A seat that holds a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,14 @@ pub struct Chosen {
 
 /// A directory, wherever it is mounted.
 type Directory = (Device, Vec<u8>);
+
+/// Where seats are.
+#[derive(Default)]
+struct Index<'a> {
+    /// By the directories in which they listen.
+    serving: HashMap<Directory, Vec<usize>>,
+    pods: HashMap<&'a str, Vec<usize>>,
+}
 
 struct Host<'a> {
     table: &'a MountTable,
@@ -55,11 +63,12 @@ struct Host<'a> {
 /// kubelet's `plugins_registry`.
 pub fn choose(seats: &[Seat], host: &MountTable, kubelet: &Publisher, registered: &[Vec<u8>]) -> Vec<Chosen> {
     let host = Host::new(host, kubelet);
+    let index = host.index(seats);
     let mut chosen: Vec<Chosen> = Vec::new();
     for (at, seat) in seats.iter().enumerate() {
         for claims in &seat.claims {
             if let Some(registration) = &claims.registration {
-                for server in host.servers(seats, at, claims, registration) {
+                for server in host.servers(seats, &index, at, claims, registration) {
                     let driver = driver(seats, at, server, registration, registered);
                     let one = Chosen {
                         seat: server,
@@ -73,10 +82,10 @@ pub fn choose(seats: &[Seat], host: &MountTable, kubelet: &Publisher, registered
             }
         }
     }
-    let served: Vec<usize> = chosen.iter().map(|one| one.seat).collect();
-    let pods: Vec<&String> = served.iter().filter_map(|&at| seats.get(at)?.owner.pod.as_ref()).collect();
+    let served: HashSet<usize> = chosen.iter().map(|one| one.seat).collect();
+    let pods: HashSet<&String> = served.iter().filter_map(|&at| seats.get(at)?.owner.pod.as_ref()).collect();
     for (at, seat) in seats.iter().enumerate() {
-        let known = served.contains(&at) || seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(&pod));
+        let known = served.contains(&at) || seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
         if !known && !is_client(seat) && (host.registers_itself(seat) || host.publishes(seat)) {
             let named = seat.claims.iter().find_map(|claims| claims.driver.clone());
             chosen.push(Chosen { seat: at, driver: named, registration: None });
@@ -129,7 +138,14 @@ impl<'a> Host<'a> {
     }
 
     /// Who serves the driver that the registrar at `at` registers.
-    fn servers(&self, seats: &[Seat], at: usize, claims: &Claims, registration: &HostPath) -> Vec<usize> {
+    fn servers(
+        &self,
+        seats: &[Seat],
+        index: &Index<'_>,
+        at: usize,
+        claims: &Claims,
+        registration: &HostPath,
+    ) -> Vec<usize> {
         let Some(registrar) = seats.get(at) else { return Vec::new() };
         let socket = claims
             .address
@@ -137,41 +153,30 @@ impl<'a> Host<'a> {
             .and_then(|address| self.directory(registrar, address))
             .or_else(|| place_of(self.table, &registration.parent()?))
             .filter(|socket| self.is_hosts(socket));
-        if socket.is_none() {
-            return Vec::new();
-        }
-        let serves = |seat: &Seat| {
-            let mut endpoints = seat.claims.iter().filter(|claims| !claims.liveness);
-            endpoints.any(|claims| {
-                let endpoint = claims.endpoint.as_ref();
-                endpoint.and_then(|path| self.directory(seat, path)) == socket
-            })
-        };
-        let of_pod = |seat: &Seat| registrar.owner.pod.is_some() && seat.owner.pod == registrar.owner.pod;
-        let all = |is: &dyn Fn(&Seat) -> bool| -> Vec<usize> {
-            seats.iter().enumerate().filter(|(_, seat)| is(seat)).map(|(index, _)| index).collect()
-        };
+        let Some(socket) = socket else { return Vec::new() };
+        let serving = index.serving.get(&socket).map(Vec::as_slice).unwrap_or_default();
+        let pod = registrar.owner.pod.as_deref();
+        let of_pod = pod.and_then(|pod| index.pods.get(pod)).map(Vec::as_slice).unwrap_or_default();
         let believed = believed_root(registration);
         let holds = |seat: &Seat| self.holds(seat, believed.as_ref());
-        let other = |seat: &Seat| of_pod(seat) && !is_client(seat);
         let has_socket = |seat: &Seat| {
-            let is = |mount: &Mount| socket.as_ref().is_some_and(|socket| shows(mount, socket));
-            seat.mounts.as_ref().is_some_and(|table| table.iter().any(is))
+            seat.mounts.as_ref().is_some_and(|table| table.iter().any(|mount| shows(mount, &socket)))
         };
-        // Several drivers of one kind can share a directory name, never a directory: of several
-        // that serve one, it is the registrar's own pod that counts, and who holds pods.
-        let ways: [Vec<usize>; 5] = [
-            all(&|seat| of_pod(seat) && serves(seat) && holds(seat)),
-            all(&|seat| serves(seat) && holds(seat)),
-            all(&|seat| serves(seat)),
-            all(&|seat| other(seat) && holds(seat)),
-            all(&|seat| other(seat) && has_socket(seat)),
-        ];
-        let [_, _, only, ..] = &ways;
-        // One socket has one server, whoever else says so.
-        let one = only.len() > 1;
-        let found = ways.into_iter().find(|way| !way.is_empty()).unwrap_or_default();
-        found.into_iter().take(if one { 1 } else { usize::MAX }).collect()
+        let of = |seats_at: &[usize], is: &dyn Fn(&Seat) -> bool| -> Vec<usize> {
+            seats_at.iter().copied().filter(|&at| seats.get(at).is_some_and(is)).collect()
+        };
+        // Two pods of one driver have one socket directory, while one replaces the other: each has
+        // its own server, and one socket has one, whoever else says so.
+        if !serving.is_empty() {
+            let with_pods = of(serving, &holds);
+            let own = with_pods.iter().find(|at| of_pod.contains(at));
+            return own.or(with_pods.first()).or(serving.first()).copied().into_iter().collect();
+        }
+        let others = of(of_pod, &|seat| !is_client(seat));
+        match of(&others, &holds) {
+            with_pods if !with_pods.is_empty() => with_pods,
+            _ => of(&others, &has_socket),
+        }
     }
 
     /// Whether it holds the kubelet's directories, or has something under their names.
@@ -183,11 +188,29 @@ impl<'a> Host<'a> {
             .any(|mount| self.kubelet.iter().any(|directory| shows(mount, directory)) || named(&mount.point))
     }
 
+    /// The directories in which a seat listens.
+    fn listens(&self, seat: &Seat) -> Vec<Directory> {
+        let servers = seat.claims.iter().filter(|claims| !claims.liveness);
+        let sockets = servers.filter_map(|claims| claims.endpoint.as_ref());
+        sockets.filter_map(|socket| self.directory(seat, socket)).collect()
+    }
+
+    fn index<'s>(&self, seats: &'s [Seat]) -> Index<'s> {
+        let mut index = Index::default();
+        for (at, seat) in seats.iter().enumerate() {
+            for directory in self.listens(seat) {
+                index.serving.entry(directory).or_default().push(at);
+            }
+            if let Some(pod) = &seat.owner.pod {
+                index.pods.entry(pod).or_default().push(at);
+            }
+        }
+        index
+    }
+
     /// Whether it listens in a directory of its own below the kubelet's `plugins`.
     fn registers_itself(&self, seat: &Seat) -> bool {
-        let sockets =
-            seat.claims.iter().filter(|claims| !claims.liveness).filter_map(|c| c.endpoint.as_ref());
-        sockets.filter_map(|socket| self.directory(seat, socket)).any(|(device, inside)| {
+        self.listens(seat).into_iter().any(|(device, inside)| {
             self.plugins.iter().any(|(on, plugins)| *on == device && is_below(&inside, plugins))
         })
     }

@@ -63,14 +63,14 @@ fn older(pair: &Pair<'_>) -> Option<String> {
     if own.inside.windows(10).any(|end| end == b"//deleted/") || own.inside.ends_with(b"//deleted") {
         return restart("the directory that it holds was deleted, and made anew for the kubelet");
     }
-    let theirs = &pair.kubelet.view.pods.path;
-    let top = place(pair.theirs, theirs.as_bytes())?;
+    let theirs = &pair.kubelet.publisher.view.pods.path;
+    let top = pair.kubelet.pods.as_ref()?;
     let same = |mount: &Mount, inside: &[u8]| mount.device == own.mount.device && inside == own.inside;
     if same(top.mount, &top.inside) {
         return restart("the directory of that name that it holds is not there any more");
     }
     // What the kubelet's path would be if nothing had been mounted over it.
-    let beneath = pair.theirs.iter().filter(|mount| mount.id != top.mount.id).any(|mount| {
+    let beneath = pair.kubelet.table.iter().filter(|mount| mount.id != top.mount.id).any(|mount| {
         let below = HostPath::parse(&mount.point).ok().and_then(|point| theirs.below(&point));
         let inside = HostPath::parse(&mount.root).ok().zip(below).map(|(root, below)| root.join(below));
         inside.is_some_and(|inside| same(mount, inside.as_bytes()))
@@ -84,7 +84,7 @@ fn older(pair: &Pair<'_>) -> Option<String> {
 
 /// The string is not common.
 fn string(pair: &Pair<'_>) -> String {
-    let root = &pair.kubelet.root;
+    let root = &pair.kubelet.publisher.root;
     let standard = root.as_bytes() == STANDARD_PATH.as_bytes();
     let setting = setting(pair.plugin.driver.as_deref());
     let believed = pair.plugin.registration.as_ref().and_then(believed_root);
@@ -118,14 +118,14 @@ fn string(pair: &Pair<'_>) -> String {
 
 /// The directory is the same, and mounts do not travel to the kubelet.
 fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
-    let (Some(theirs), Some(own)) = (pair.theirs(), pair.own()) else {
+    let (Some(theirs), Some(own)) = (pair.kubelet.mount(), pair.own()) else {
         return format!("restart {}", whom(pair));
     };
-    let root = &pair.kubelet.root;
+    let root = &pair.kubelet.publisher.root;
     let point = shown(&theirs.point);
     let in_container = pair.plugin.seat.owner.container.is_some() || pair.plugin.seat.owner.pod.is_some();
     match (theirs.shared, own.shared) {
-        (None, _) if pair.kubelet.mounts.is_some() => format!(
+        (None, _) if pair.kubelet.publisher.mounts.is_some() => format!(
             "give the kubelet's own container {point} with shared propagation (rshared), restart it, then {}",
             whom(pair)
         ),
