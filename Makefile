@@ -6,7 +6,8 @@
 #   make test    all tests, those on real nodes too
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
-#                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows
+#                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
+#                the contracts of 100 plugins
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -78,6 +79,7 @@ bench: nodes
 	@benches/apply $(NODES)
 	@benches/detect $(NODES)
 	@$(TARGET)/release/examples/mounts
+	@benches/contracts $(NODES)
 
 test: lint unit node vm
 lint: tools
@@ -85,7 +87,7 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,lib.sh} .ci/run packaging/deb/scripts/* \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,detect,admin.sh}
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,detect,contracts,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
