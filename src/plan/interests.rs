@@ -1,8 +1,8 @@
 //! Pure: what a decision will want to know, so that nothing else is read.
 
-use super::asked::Interests;
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
 use super::{directories, iscsi, modules, multipath};
+use crate::model::asked::Interests;
 use crate::model::facts::Facts;
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
@@ -40,7 +40,7 @@ pub fn early(
         multipath::early(settings, &mut interests);
     }
     if let Some(needs) = profile.needs() {
-        interests.modules = modules::wanted(settings, needs);
+        interests.modules = needs.modules(settings);
     }
     interests
 }

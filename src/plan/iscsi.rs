@@ -1,7 +1,7 @@
 //! Pure: the steps that make iSCSI ready.
 
-use super::asked::Interests;
 use crate::iscsi::on_host::{Daemon, daemon};
+use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init, Module};
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{ActiveState, FileState, UnitName};

@@ -1,12 +1,11 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
-mod asked;
 mod bridge;
 mod files;
 mod initiator;
 pub mod interests;
 mod iscsi;
-pub mod modules;
+mod modules;
 mod multipath;
 mod records;
 mod startup;
@@ -15,8 +14,6 @@ use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Plan, Refusal};
 use crate::profile::Profile;
 use crate::settings::Settings;
-
-pub use asked::Interests;
 
 /// Where an administrator's units are, and csihost's among them.
 pub const UNITS: &str = "/etc/systemd/system";

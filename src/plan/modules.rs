@@ -1,13 +1,13 @@
 //! Pure: the steps that have kernel modules loaded, now and at every boot, and huge pages kept.
 
-use super::asked::Interests;
 use super::files::{Kind, Placed, place};
+use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init, Module};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, StepId};
 use crate::model::unit::UnitName;
 use crate::profile::Needs;
-use crate::settings::Settings;
+use crate::settings::{HUGE_PAGES, Settings};
 
 /// Modules that systemd loads at every boot (modules-load.d(5)).
 const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
@@ -16,27 +16,13 @@ const SYSCTL: &str = "/etc/sysctl.d/60-csihost.conf";
 /// What writes them now.
 const SYSCTL_SERVICE: &str = "systemd-sysctl.service";
 
-/// Huge pages of 2 MiB that Longhorn's second engine asks of each node: 2 GiB.
-pub const HUGE_PAGES: u64 = 1024;
-
-/// All modules that this host needs, each once.
-pub fn wanted(settings: &Settings, needs: &Needs) -> Vec<String> {
-    let mut names = if settings.iscsi { needs.iscsi.modules.clone() } else { Vec::new() };
-    for name in settings.features.modules() {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
-}
-
 pub(super) fn interests(interests: &mut Interests) {
     interests.files.extend([MODULES_LOAD, SYSCTL].map(HostPath::from));
 }
 
 /// Has the modules loaded now and at every boot; gives the steps that a login has to wait for.
 pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut Plan) -> Vec<StepId> {
-    let names = wanted(settings, needs);
+    let names = needs.modules(settings);
     let known = names.iter().map(|name| (name, facts.module(name)));
     let wanted: Vec<(&String, Module)> =
         known.filter(|(_, state)| !matches!(state, Module::BuiltIn | Module::Missing)).collect();

@@ -1,8 +1,8 @@
 //! Pure: the steps that keep multipathd from Longhorn's disks, where the settings ask for it.
 
-use super::asked::Interests;
 use super::files::{Kind, place};
 use crate::iscsi::multipath::{CONF, Claim, DIRECTORY, DROP_IN, SECTION, SERVICE, claim};
+use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init};
 use crate::model::file::DirFact;
 use crate::model::path::HostPath;

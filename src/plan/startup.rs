@@ -1,9 +1,9 @@
 //! Pure: the step that repairs iscsid.conf's startup line.
 
-use super::asked::Interests;
 use crate::iscsi::conf::Conf;
 use crate::iscsi::on_host::{SYSTEMCTL, advice};
 use crate::iscsi::startup::{StartupAdvice, programs_and_units};
+use crate::model::asked::Interests;
 use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::facts::Facts;

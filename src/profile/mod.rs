@@ -6,6 +6,7 @@
 mod builtin;
 mod file;
 mod iqn;
+mod modules;
 mod os_release;
 mod packages;
 mod select;

@@ -86,6 +86,10 @@ pub struct Features {
     pub flexvolume: bool,
 }
 
+/// Huge pages of 2 MiB that Longhorn's second engine asks of each node: 2 GiB (longhorn.io,
+/// v2-data-engine/prerequisites).
+pub const HUGE_PAGES: u64 = 1024;
+
 impl Features {
     /// The kernel modules that these features need.
     pub fn modules(&self) -> Vec<&'static str> {

@@ -1,7 +1,7 @@
-//! Pure: a list of things that a decision wants to know.
+//! What a decision or a check wants to know, so that nothing else is read.
 
-use crate::model::path::HostPath;
-use crate::model::unit::UnitName;
+use super::path::HostPath;
+use super::unit::UnitName;
 
 /// Things to look at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
