@@ -12,7 +12,23 @@ const CONTRACT: &str = "path-contract";
 /// As many breaches are told one by one; `--json` has all.
 const TOLD: usize = 5;
 
-pub(super) fn check(facts: &Facts) -> Finding {
+/// Adds what is to be said of plugins to `findings`. The bridge is judged by the host's mounts,
+/// which the kubelet need not have: where its own say less, they count.
+pub(super) fn add(facts: &Facts, findings: &mut Vec<Finding>) {
+    let propagates = |finding: &Finding| finding.id == PROPAGATION;
+    let failed = |finding: &Finding| finding.status == CheckStatus::Fail;
+    if let Some(finding) = propagation(facts)
+        && !findings.iter().any(|earlier| propagates(earlier) && failed(earlier))
+    {
+        findings.retain(|earlier| !propagates(earlier) || finding.status == CheckStatus::Pass);
+        if !findings.iter().any(propagates) {
+            findings.push(finding);
+        }
+    }
+    findings.push(check(facts));
+}
+
+fn check(facts: &Facts) -> Finding {
     let skip = |why: &str| Finding::new(CONTRACT, CheckStatus::Skip, why);
     if facts.plugins.kubelet.is_none() {
         return match facts.plugins.unread.as_slice() {
@@ -87,7 +103,7 @@ fn why(contract: &Contract) -> String {
 }
 
 /// Whether mounts below the kubelet's root travel at all, as the kubelet sees it.
-pub(super) fn propagation(facts: &Facts) -> Option<Finding> {
+fn propagation(facts: &Facts) -> Option<Finding> {
     let kubelet = facts.plugins.kubelet.as_ref()?;
     let table = kubelet.mounts.as_ref().unwrap_or(&facts.mounts);
     let mount = cover(table, kubelet.view.pods.path.as_bytes())?;

@@ -1,25 +1,33 @@
 //! Pure: whether an iSCSI login can work.
 
+use super::newer::Place;
+use super::{daemon, programs};
 use crate::iscsi::initiator::{self, Naming};
-use crate::iscsi::on_host::{Daemon, advice, daemon};
+use crate::iscsi::on_host::{Daemon, advice, daemon as unit_of};
 use crate::iscsi::startup::StartupAdvice;
 use crate::model::bytes::shown;
-use crate::model::facts::{Facts, Init, Mode, Module};
+use crate::model::facts::{Facts, Init};
 use crate::model::file::FileFact;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unit::{ActiveState, FileState};
 use crate::profile::{Needs, SystemdUnits};
+use crate::settings::Settings;
 
-pub(super) fn check(facts: &Facts, needs: &Needs) -> Vec<Finding> {
-    let package = package(facts, needs);
-    if package.status == CheckStatus::Fail {
-        return vec![package];
+pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &Place<'_>) -> Vec<Finding> {
+    let package = (!programs::ignored(settings, &needs.packages)).then(|| package(facts, needs));
+    let absent = package.as_ref().is_some_and(|package| package.status == CheckStatus::Fail);
+    let mut findings: Vec<Finding> = package.into_iter().collect();
+    findings.push(daemon::control(facts, place));
+    // What is not installed is configured by installing it.
+    if !absent {
+        findings.extend([conf(facts, needs), name(facts, needs)]);
+        if let Some(systemd) = needs.iscsi.systemd.as_ref().filter(|_| facts.has_units()) {
+            findings.push(unit(facts, needs, systemd));
+        }
+        findings.push(daemon::reachable(facts));
     }
-    let mut findings = vec![package, conf(facts, needs), name(facts, needs)];
-    if let Some(systemd) = needs.iscsi.systemd.as_ref().filter(|_| facts.has_units()) {
-        findings.push(unit(facts, needs, systemd));
-    }
-    findings.extend(needs.iscsi.modules.iter().map(|module| kernel(facts, module)));
+    findings.extend(daemon::records(facts, settings));
+    findings.extend(daemon::multipathd(facts, settings));
     findings
 }
 
@@ -95,7 +103,7 @@ fn name(facts: &Facts, needs: &Needs) -> Finding {
 
 fn unit(facts: &Facts, needs: &Needs, systemd: &SystemdUnits) -> Finding {
     const ID: &str = "iscsid-unit";
-    let unit = match daemon(&facts.units, &systemd.units) {
+    let unit = match unit_of(&facts.units, &systemd.units) {
         Daemon::Unit(unit) => unit,
         Daemon::Masked(unit) => {
             return Finding::new(ID, CheckStatus::Fail, format!("{unit} is masked"))
@@ -123,26 +131,5 @@ fn unit(facts: &Facts, needs: &Needs, systemd: &SystemdUnits) -> Finding {
             Finding::new(ID, status, summary).detail("logins fail").remedy("run csihost apply")
         }
         _ => Finding::new(ID, status, summary),
-    }
-}
-
-fn kernel(facts: &Facts, module: &str) -> Finding {
-    let id = format!("kernel-module-{module}");
-    match facts.module(module) {
-        Module::Loaded => Finding::new(&id, CheckStatus::Pass, "loaded"),
-        Module::BuiltIn => Finding::new(&id, CheckStatus::Pass, "built in"),
-        Module::Loadable => Finding::new(&id, CheckStatus::Fail, "not loaded")
-            .detail("iscsid cannot log in without it")
-            .remedy("run csihost apply"),
-        Module::Missing => Finding::new(&id, CheckStatus::Fail, "the running kernel does not have it")
-            .detail("no volume can be attached over iSCSI on this kernel")
-            .remedy("install this kernel's extra modules, or boot a kernel that has it"),
-        Module::Unknown => {
-            let why = match facts.mode {
-                Mode::Offline => "which kernel will run is not known offline",
-                Mode::Live => "the running kernel could not be asked",
-            };
-            Finding::new(&id, CheckStatus::Skip, why)
-        }
     }
 }

@@ -1,39 +1,67 @@
 //! Pure: facts in, findings out: what is wrong, why it matters, how to repair it.
+//!
+//! What belongs to a feature that the settings do not ask for is not listed: it can neither fail
+//! nor be missed. The same goes for packages where the policy is not to look at them.
 
 mod bridge;
 mod contract;
+mod daemon;
+mod interests;
 mod iscsi;
+mod kernel;
 mod kubelet;
+mod kubernetes;
+mod newer;
+mod nfs;
+mod programs;
 mod system;
+
+#[cfg(test)]
+mod tests;
+
+pub use interests::{early, late};
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::profile::{Chosen, OsRelease};
 use crate::settings::Settings;
+use newer::Place;
 
 /// All checks, in the order in which they are shown.
 pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease) -> Vec<Finding> {
     let mut findings = system::check(facts, profile, os);
     let needs = profile.profile.needs();
-    if let Some(needs) = needs.filter(|_| settings.iscsi) {
-        findings.extend(iscsi::check(facts, needs));
+    if let Some(needs) = needs {
+        let place = Place { os, packages: &needs.packages };
+        findings.push(kernel::version(facts, settings, &place));
+        if settings.iscsi {
+            findings.extend(iscsi::check(facts, settings, needs, &place));
+        }
+        findings.extend(kernel::modules(facts, settings, needs, &place));
+        findings.extend(programs::check(facts, settings, &needs.packages));
+        findings.extend(nfs::check(facts, settings, &kernel::missing(facts, &place, "nfsv4")));
+        findings.extend(kernel::v2_engine(facts, settings));
     }
     findings.push(kubelet::check(facts));
+    findings.push(kubernetes::version(facts, settings));
+    findings.extend(kubernetes::flexvolume_dir(facts, settings));
     if settings.bridge.enabled && needs.is_some() {
         let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
         findings.extend(bridge::check(facts, &names));
     }
-    // The bridge is judged by the host's mounts, which the kubelet need not have.
-    let propagates = |finding: &Finding| finding.id == contract::PROPAGATION;
-    let failed = |finding: &Finding| finding.status == CheckStatus::Fail;
-    if let Some(finding) = contract::propagation(facts)
-        && !findings.iter().any(|earlier| propagates(earlier) && failed(earlier))
-    {
-        findings.retain(|earlier| !propagates(earlier) || finding.status == CheckStatus::Pass);
-        if !findings.iter().any(propagates) {
-            findings.push(finding);
-        }
+    contract::add(facts, &mut findings);
+    findings.into_iter().map(|finding| counted(finding, settings)).collect()
+}
+
+/// The finding, or what stands for it where the settings say that it does not count.
+fn counted(finding: Finding, settings: &Settings) -> Finding {
+    if !settings.ignored.contains(&finding.id) {
+        return finding;
     }
-    findings.push(contract::check(facts));
-    findings
+    let found = match finding.status {
+        CheckStatus::Fail => format!("it fails: {}", finding.summary),
+        CheckStatus::Warn => format!("it warns: {}", finding.summary),
+        CheckStatus::Pass | CheckStatus::Skip => String::new(),
+    };
+    Finding::new(&finding.id, CheckStatus::Skip, "ignored by the settings").detail(found)
 }

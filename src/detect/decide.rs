@@ -2,7 +2,7 @@
 
 use super::program::{Program, program};
 use super::world::World;
-use super::{arguments, cgroup, claims, distribution, stopped};
+use super::{arguments, cgroup, claims, distribution, flexvolume, stopped};
 use crate::model::file::Trust;
 use crate::model::kubelet::{
     Confidence, Conflict, Declaration, Detection, Evidence, Kubelet, KubeletRoot, Rejection, RejectionReason,
@@ -68,6 +68,7 @@ pub fn detect(observed: Observed, world: &dyn World) -> Detection {
     {
         found.warnings.push(format!("{host_dir} can be written by others than root (mode {mode:04o})"));
     }
+    found.on_host = flexvolume::on_host(found.kubelet.as_ref(), &processes, world);
     found.evidence.sort_by_key(|evidence| evidence.rank);
     found.rejected.sort_by_key(|rejection| (weight(rejection.reason), rejection.pid));
     // The listener and the arguments of one process are refused for the same reason.

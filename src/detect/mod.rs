@@ -10,6 +10,7 @@ mod claims;
 pub mod config;
 mod decide;
 mod distribution;
+pub mod flexvolume;
 mod listener;
 pub mod plugin;
 mod program;

@@ -5,6 +5,7 @@ use super::declared::declared;
 use super::kubelet::{Found, Said, kubelet, version};
 use super::plugins::plugins;
 use super::receipt;
+use crate::checks;
 use crate::host::Host;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
@@ -82,7 +83,8 @@ pub(super) async fn observe<M: ServiceManager>(
         bridge: receipt.bridge.clone(),
         ..Facts::new(host.mode(), init)
     };
-    let early = interests::early(&facts.detection, facts.bridge.as_ref(), settings, profile);
+    let mut early = interests::early(&facts.detection, facts.bridge.as_ref(), settings, profile);
+    early.extend(checks::early(&facts.machine, settings, profile));
     facts.modules.extend(host.modules(proc.as_ref(), &early.modules)?);
     if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
         facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &needs.iscsi.nodes);
@@ -94,7 +96,8 @@ pub(super) async fn observe<M: ServiceManager>(
     if let Ok(manager) = manager {
         facts.units = unit_states(host, manager, &units).await?;
     }
-    let late = interests::late(&facts, settings);
+    let mut late = interests::late(&facts, settings);
+    late.extend(checks::late(&facts));
     fetch(host, &mut facts, &late);
     facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
     Ok(facts)

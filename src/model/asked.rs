@@ -19,3 +19,15 @@ pub struct Interests {
     /// Kernel modules.
     pub modules: Vec<String>,
 }
+
+impl Interests {
+    /// Adds what somebody else wants to know.
+    pub fn extend(&mut self, other: Self) {
+        self.dirs.extend(other.dirs);
+        self.files.extend(other.files);
+        self.programs.extend(other.programs);
+        self.units.extend(other.units);
+        self.enablement.extend(other.enablement);
+        self.modules.extend(other.modules);
+    }
+}

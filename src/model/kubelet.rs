@@ -3,6 +3,7 @@
 use super::bytes::shown;
 use super::path::HostPath;
 use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The literal `--root-dir` string in effect, cleaned as the kubelet cleans it.
@@ -250,6 +251,10 @@ pub struct Detection {
     /// The unit that the running kubelet belongs to, by its control group.
     #[serde(skip)]
     pub unit: Option<super::unit::UnitName>,
+    /// What the host calls paths that a running kubelet uses beside its root: `None` for one that
+    /// is in the kubelet's own container alone.
+    #[serde(skip)]
+    pub on_host: BTreeMap<HostPath, Option<HostPath>>,
     /// What is worth telling about an accepted root.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

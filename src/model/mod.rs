@@ -2,6 +2,7 @@
 
 pub mod asked;
 pub mod bytes;
+pub mod checks;
 pub mod contract;
 pub mod digest;
 pub mod edit;

@@ -1,6 +1,7 @@
 //! Pure: one configuration file as it is written.
 
 use super::{BridgeDirectory, Multipath, Policy, Settings, StaleRecords};
+use crate::model::checks::is_check;
 use crate::model::kubelet::KubeletRoot;
 use serde::Deserialize;
 use std::time::Duration;
@@ -17,6 +18,7 @@ pub(super) struct Fragment {
     iscsi: Iscsi,
     features: Features,
     packages: Packages,
+    checks: Checks,
     systemd: Systemd,
 }
 
@@ -54,6 +56,12 @@ struct Features {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Packages {
     policy: Option<Policy>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Checks {
+    ignore: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -111,6 +119,19 @@ impl Fragment {
         set(&mut settings.features.flexvolume, self.features.flexvolume);
         if self.packages.policy.is_some() {
             settings.packages = self.packages.policy;
+        }
+        if let Some(names) = self.checks.ignore {
+            let parse = |name: &Spanned<String>| match is_check(name.get_ref()) {
+                true => Ok(name.get_ref().clone()),
+                false => {
+                    let message = format!(
+                        "checks.ignore: there is no check {:?}; csihost check shows the names of all, as does csihost(8)",
+                        name.get_ref()
+                    );
+                    Err(invalid(name, message))
+                }
+            };
+            settings.ignored = names.iter().map(parse).collect::<Result<_, _>>()?;
         }
         if let Some(seconds) = self.systemd.job_timeout {
             if !(1..=LONGEST_JOB).contains(seconds.get_ref()) {

@@ -8,6 +8,7 @@ mod fragment;
 use crate::model::kubelet::KubeletRoot;
 use fragment::Fragment;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub features: Features,
     /// Who installs packages (`packages.policy`); the os-profile says where this does not.
     pub packages: Option<Policy>,
+    /// Checks whose results do not count (`checks.ignore`).
+    pub ignored: BTreeSet<String>,
     /// How long a systemd job may take (`systemd.job-timeout`, in seconds).
     pub job_timeout: Duration,
 }
@@ -148,6 +151,7 @@ impl Default for Settings {
             stale_records: StaleRecords::Report,
             features: Features::default(),
             packages: None,
+            ignored: BTreeSet::new(),
             job_timeout: Duration::from_secs(30),
         }
     }
@@ -252,6 +256,10 @@ mod tests {
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
             ("[packages]\npolicy = 'always'\n", "csihost.toml:2: unknown variant `always`"),
+            (
+                "[checks]\nignore = [\n 'multipathd',\n 'multipath',\n]\n",
+                "csihost.toml:4: checks.ignore: there is no check \"multipath\"",
+            ),
             ("[kubelet\n", "csihost.toml:1: "),
             ("[kubelet]\nroot_dir = '/x'\n", "csihost.toml:2: unknown field `root_dir`"),
         ] {

@@ -1,0 +1,141 @@
+//! Pure: whether iscsid can be reached, and what stands in its way now.
+
+use super::kernel::missing;
+use super::newer::Place;
+use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
+use crate::iscsi::records::{is_longhorns, without_session};
+use crate::model::bytes::shown;
+use crate::model::facts::{Facts, Init, Mode};
+use crate::model::finding::{CheckStatus, Finding};
+use crate::model::unit::UnitName;
+use crate::settings::{Multipath, Settings, StaleRecords};
+
+/// As many targets are named.
+const NAMED: usize = 3;
+
+/// Whether the kernel has the socket that iscsid talks to it by.
+pub(super) fn control(facts: &Facts, place: &Place<'_>) -> Finding {
+    const ID: &str = "iscsi-kernel";
+    match facts.iscsi.control {
+        Some(true) => Finding::new(ID, CheckStatus::Pass, "the kernel has iSCSI's control socket"),
+        Some(false) => {
+            Finding::new(ID, CheckStatus::Fail, "the kernel has no control socket for iSCSI (NETLINK_ISCSI)")
+                .detail("iscsid does not start on this kernel; systemd waits 90 s for it")
+                .remedy(missing(facts, place, "scsi_transport_iscsi"))
+        }
+        None if facts.mode == Mode::Offline => {
+            Finding::new(ID, CheckStatus::Skip, "which kernel will run is not known offline")
+        }
+        None => {
+            Finding::new(ID, CheckStatus::Skip, "comes with the module iscsi_tcp, which is not loaded yet")
+        }
+    }
+}
+
+/// Whether somebody listens where iscsiadm looks.
+pub(super) fn reachable(facts: &Facts) -> Finding {
+    const ID: &str = "iscsid-reachable";
+    let why = "iscsiadm fails with \"can not connect to iSCSI daemon (111)\"";
+    match facts.iscsi.listening {
+        Some(true) => Finding::new(ID, CheckStatus::Pass, "somebody listens where iscsiadm looks for iscsid"),
+        Some(false) if facts.iscsi.control == Some(false) => {
+            Finding::new(ID, CheckStatus::Fail, "nobody listens where iscsiadm looks for iscsid")
+                .detail(why)
+                .remedy("iscsid cannot run on this kernel: see iscsi-kernel")
+        }
+        Some(false) => Finding::new(ID, CheckStatus::Fail, "nobody listens where iscsiadm looks for iscsid")
+            .detail(why)
+            .remedy("run csihost apply; what listens in another network namespace does not count"),
+        None if facts.mode == Mode::Offline => {
+            Finding::new(ID, CheckStatus::Skip, "what runs is not known offline")
+        }
+        None => Finding::new(ID, CheckStatus::Skip, "the kernel could not be asked who listens"),
+    }
+}
+
+/// Whether open-iscsi remembers targets that no session is up to.
+pub(super) fn records(facts: &Facts, settings: &Settings) -> Option<Finding> {
+    const ID: &str = "stale-iscsi-records";
+    if settings.stale_records == StaleRecords::Ignore {
+        return None;
+    }
+    // Offline no session can be seen, and a record of an image is somebody's intention.
+    if facts.mode == Mode::Offline {
+        return Some(Finding::new(ID, CheckStatus::Skip, "which sessions are up is not known offline"));
+    }
+    let stale: Vec<_> = without_session(facts).collect();
+    let longhorns = stale.iter().filter(|record| is_longhorns(record)).count();
+    let others: Vec<String> =
+        stale.iter().filter(|record| !is_longhorns(record)).map(|record| shown(&record.target)).collect();
+    if stale.is_empty() {
+        let summary = match facts.iscsi.records.len() {
+            0 => "open-iscsi remembers no target".to_owned(),
+            known => format!("a session is up to each of {known} targets that open-iscsi remembers"),
+        };
+        return Some(Finding::new(ID, CheckStatus::Pass, summary));
+    }
+    let whose = match (longhorns, others.len()) {
+        (_, 0) => "Longhorn's".to_owned(),
+        (0, _) => format!("others': {}", few(&others)),
+        (longhorns, _) => format!("{longhorns} Longhorn's, the others {}", few(&others)),
+    };
+    let s = if stale.len() == 1 { "" } else { "s" };
+    let mut remedies = Vec::new();
+    if longhorns > 0 {
+        remedies.push(match settings.stale_records {
+            StaleRecords::Remove => "run csihost apply".to_owned(),
+            _ => "set iscsi.stale-records = \"remove\" in /etc/csihost/csihost.toml and run csihost apply: Longhorn makes a record anew when it attaches the volume".to_owned(),
+        });
+    }
+    if !others.is_empty() {
+        remedies.push(
+            "run iscsiadm -m node -T TARGET -o delete for each target of others that is gone for good"
+                .to_owned(),
+        );
+    }
+    Some(
+        Finding::new(
+            ID,
+            CheckStatus::Warn,
+            format!("{} record{s} of targets without a session: {whose}", stale.len()),
+        )
+        .detail("open-iscsi tries each at every boot and at every login to all; an attach waits for it, and fails")
+        .remedy(remedies.join("; ")),
+    )
+}
+
+fn few(names: &[String]) -> String {
+    let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// Whether multipathd would take the disks that Longhorn brings.
+pub(super) fn multipathd(facts: &Facts, settings: &Settings) -> Option<Finding> {
+    const ID: &str = "multipathd";
+    if settings.multipath == Multipath::Ignore {
+        return None;
+    }
+    let there = facts.units.get(&UnitName::from(SERVICE)).usable();
+    Some(match (&facts.init, claim(facts)) {
+        (Init::Systemd, Claim::Takes) => {
+            let remedy = match settings.multipath {
+                Multipath::Blacklist => "run csihost apply".to_owned(),
+                _ => format!(
+                    "set iscsi.multipath = \"blacklist\" in /etc/csihost/csihost.toml and run csihost apply: {DROP_IN} then takes vendor IET, product VIRTUAL-DISK from it, and no other disk"
+                ),
+            };
+            Finding::new(ID, CheckStatus::Warn, "multipathd runs, and nothing keeps it from Longhorn's disks")
+                .detail("a volume that it takes is busy: mounting it fails with \"already mounted or mount point busy\"")
+                .remedy(remedy)
+        }
+        (_, Claim::LeftAlone(path)) => {
+            Finding::new(ID, CheckStatus::Pass, format!("leaves Longhorn's disks alone: {path}"))
+        }
+        (Init::Systemd, Claim::NotRunning) => Finding::new(ID, CheckStatus::Pass, "does not run"),
+        (Init::Offline, _) if !there => Finding::new(ID, CheckStatus::Pass, "is not installed"),
+        (_, _) => Finding::new(ID, CheckStatus::Skip, "whether it runs is not known here"),
+    })
+}

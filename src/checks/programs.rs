@@ -1,0 +1,93 @@
+//! Pure: programs that a feature calls, and the packages that have them here.
+
+use crate::model::facts::Facts;
+use crate::model::finding::{CheckStatus, Finding};
+use crate::model::path::HostPath;
+use crate::profile::{PackageManager, PackagePolicy, Packages};
+use crate::settings::{Policy, Settings};
+
+/// What mounts a volume that many pods write to.
+pub(super) const NFS: &str = "mount.nfs";
+/// What opens an encrypted volume.
+pub(super) const CRYPTSETUP: &str = "cryptsetup";
+/// What Longhorn's FlexVolume driver calls, a shell script (longhorn-manager, deploy/).
+pub(super) const FLEXVOLUME: [&str; 5] = ["curl", "findmnt", "grep", "awk", "blkid"];
+
+/// Directories in which a distribution has programs.
+const DIRECTORIES: [&str; 5] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin", "/usr/local/bin"];
+
+/// Where a program may be.
+pub(super) fn places(program: &str) -> impl Iterator<Item = HostPath> {
+    DIRECTORIES.into_iter().map(move |directory| HostPath::from(directory).join(program))
+}
+
+fn is_there(facts: &Facts, program: &str) -> bool {
+    places(program).any(|place| facts.programs.contains(&place))
+}
+
+/// Whether nobody is to be told about packages that are missing.
+pub(super) fn ignored(settings: &Settings, packages: &Packages) -> bool {
+    match settings.packages {
+        Some(policy) => policy == Policy::Ignore,
+        None => packages.policy == PackagePolicy::Ignore,
+    }
+}
+
+pub(super) fn check(facts: &Facts, settings: &Settings, packages: &Packages) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if ignored(settings, packages) {
+        return findings;
+    }
+    let features = &settings.features;
+    if features.rwx {
+        let why =
+            "volumes that many pods write to are mounted over NFS; their pods stay in ContainerCreating";
+        findings.push(one(facts, packages, "nfs-client", NFS, &packages.nfs, why));
+    }
+    if features.encryption {
+        let why = "encrypted volumes cannot be opened";
+        findings.push(one(facts, packages, "cryptsetup", CRYPTSETUP, &packages.cryptsetup, why));
+    }
+    if features.flexvolume {
+        findings.push(flexvolume(facts, packages));
+    }
+    findings
+}
+
+fn one(facts: &Facts, packages: &Packages, id: &str, program: &str, from: &[String], why: &str) -> Finding {
+    if is_there(facts, program) {
+        return Finding::new(id, CheckStatus::Pass, format!("{program} is there"));
+    }
+    Finding::new(id, CheckStatus::Fail, format!("{program} is not there"))
+        .detail(why)
+        .remedy(packages.remedy(from))
+}
+
+fn flexvolume(facts: &Facts, packages: &Packages) -> Finding {
+    const ID: &str = "flexvolume-tools";
+    let missing: Vec<&str> = FLEXVOLUME.into_iter().filter(|program| !is_there(facts, program)).collect();
+    if missing.is_empty() {
+        return Finding::new(ID, CheckStatus::Pass, format!("{} are there", FLEXVOLUME.join(", ")));
+    }
+    let mut names: Vec<String> =
+        missing.iter().map(|program| package(packages.manager, program).to_owned()).collect();
+    names.dedup();
+    names.sort();
+    names.dedup();
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    Finding::new(ID, CheckStatus::Fail, format!("{} {verb} not there", missing.join(", ")))
+        .detail("FlexVolume drivers are scripts that call them; attaching and mounting fail")
+        .remedy(packages.remedy(&names))
+}
+
+/// The package that has a program.
+fn package(manager: PackageManager, program: &str) -> &str {
+    match (program, manager) {
+        ("awk", PackageManager::Apt) => "mawk",
+        ("awk", _) => "gawk",
+        // Alpine has a package for each.
+        ("findmnt" | "blkid", PackageManager::Apk) => program,
+        ("findmnt" | "blkid", _) => "util-linux",
+        _ => program,
+    }
+}

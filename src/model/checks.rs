@@ -1,0 +1,63 @@
+//! The names of all checks.
+
+/// Every check: its stable name, and what it asks. The manual has this table too.
+pub const CHECKS: [(&str, &str); 25] = [
+    ("os-profile", "whether an os-profile was made for this system"),
+    ("systemd", "whether systemd answers"),
+    ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
+    ("kernel-version", "whether the kernel is new enough for Longhorn, and for its second engine"),
+    ("iscsi-package", "whether open-iscsi is installed"),
+    ("iscsi-kernel", "whether the kernel has iSCSI's control socket"),
+    ("iscsid-conf", "whether iscsid.startup in iscsid.conf names what works on this host"),
+    ("initiator-name", "whether this host has an initiator name that no other one has"),
+    ("iscsid-unit", "whether iscsid's unit is enabled and active"),
+    ("iscsid-reachable", "whether somebody listens where iscsiadm looks for iscsid"),
+    ("kernel-module-NAME", "whether a kernel module that volumes need is there and loaded"),
+    ("stale-iscsi-records", "whether open-iscsi remembers targets that no session is up to"),
+    ("multipathd", "whether multipathd would take the disks that Longhorn brings"),
+    ("nfs-client", "whether mount.nfs is installed (features.rwx)"),
+    ("nfs-version", "whether NFS 4.1 can be used, and is by default (features.rwx)"),
+    ("cryptsetup", "whether cryptsetup is installed (features.encryption)"),
+    ("hugepages", "whether the kernel keeps enough huge pages (features.v2-engine)"),
+    ("cpu", "whether the processor has what SPDK is compiled for (features.v2-engine)"),
+    ("flexvolume-tools", "whether what FlexVolume's scripts call is installed (features.flexvolume)"),
+    (
+        "flexvolume-dir",
+        "whether FlexVolume's directory is the same path for host and kubelet (features.flexvolume)",
+    ),
+    ("kubelet-root", "whether the kubelet's root is known"),
+    ("kubernetes-version", "whether the kubelet is new enough for CSI, or FlexVolume"),
+    ("bridge", "whether drivers find the kubelet's directories below the standard path"),
+    ("mount-propagation", "whether mounts below the kubelet's root reach who waits for them"),
+    ("path-contract", "whether what each CSI plugin mounts reaches the kubelet"),
+];
+
+/// The check of a module has the module's name in it.
+pub const MODULE: &str = "kernel-module-";
+
+/// Whether a check has this name.
+pub fn is_check(id: &str) -> bool {
+    let module = id.strip_prefix(MODULE).is_some_and(|name| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    });
+    module || (!id.ends_with("-NAME") && CHECKS.iter().any(|(known, _)| *known == id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_known_by_their_names_those_of_modules_by_any() {
+        for known in ["multipathd", "kernel-module-iscsi_tcp", "kernel-module-vfio_pci"] {
+            assert!(is_check(known), "{known}");
+        }
+        for unknown in ["", "multipath", "kernel-module-", "kernel-module-NAME", "kernel-module-a b"] {
+            assert!(!is_check(unknown), "{unknown}");
+        }
+        let mut names: Vec<&str> = CHECKS.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), CHECKS.len(), "each has one name");
+    }
+}
