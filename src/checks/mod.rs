@@ -13,6 +13,7 @@ mod kubelet;
 mod kubernetes;
 mod newer;
 mod nfs;
+mod node;
 mod programs;
 mod system;
 
@@ -20,6 +21,7 @@ mod system;
 mod tests;
 
 pub use interests::{early, late};
+pub use node::node;
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};

@@ -33,7 +33,7 @@ enum Verb {
     /// Show what apply would do, with unified diffs
     Plan(Reading),
     /// Run every check: what is wrong, why it matters, how to repair it
-    Check(Reading),
+    Check(check::Check),
     /// Show the kubelet's root, the evidence for it, and what was rejected
     Detect(Reading),
     /// Capture a scene of this node as a tar.zst, secrets taken out, for support
@@ -75,6 +75,8 @@ enum End {
     Done,
     /// Tried and failed.
     Failed,
+    /// Nothing is known (node-problem-detector's word).
+    Unknown,
     /// Findings, or changes pending.
     Findings,
     /// Bad configuration or profile, already said.
@@ -89,6 +91,7 @@ impl From<End> for ExitCode {
         match end {
             End::Done => Self::SUCCESS,
             End::Failed => Self::from(1),
+            End::Unknown => Self::from(2),
             End::Findings => Self::from(3),
             End::BadConfig => Self::from(BAD_CONFIG),
         }

@@ -12,6 +12,7 @@ pub mod finding;
 pub mod generated;
 pub mod kubelet;
 pub mod mount;
+pub mod node;
 pub mod path;
 pub mod plan;
 pub mod process;

@@ -2,5 +2,6 @@
 
 pub mod journal;
 pub mod messages;
+pub mod npd;
 pub mod style;
 pub mod table;
