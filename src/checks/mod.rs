@@ -4,6 +4,7 @@
 //! nor be missed. The same goes for packages where the policy is not to look at them.
 
 mod bridge;
+pub mod compare;
 mod contract;
 mod daemon;
 mod interests;

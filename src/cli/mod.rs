@@ -3,6 +3,7 @@
 mod apply;
 mod capture;
 mod check;
+mod compare;
 mod detect;
 mod output;
 mod plan;
@@ -34,6 +35,8 @@ enum Verb {
     Plan(Reading),
     /// Run every check: what is wrong, why it matters, how to repair it
     Check(check::Check),
+    /// Compare nodes by what check --json printed on each: what differs, and what may not be equal
+    Compare(compare::Compare),
     /// Show the kubelet's root, the evidence for it, and what was rejected
     Detect(Reading),
     /// Capture a scene of this node as a tar.zst, secrets taken out, for support
@@ -126,6 +129,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Apply(args) => apply::run(&args).await,
         Verb::Plan(args) => plan::run(&args).await,
         Verb::Check(args) => check::run(&args).await,
+        Verb::Compare(args) => compare::run(&args),
         Verb::Detect(args) => detect::run(&args).await,
         Verb::Capture(args) => capture::run(&args).await,
         Verb::Profile(verb) => profile::run(&verb),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod capture;
+mod compare;
 mod config;
 mod declared;
 mod files;
@@ -17,9 +18,11 @@ mod tree;
 mod turn;
 mod undo;
 
+pub use crate::checks::compare::{Comparison, Difference, Level};
 pub use crate::host::{Host, save_new};
 pub use crate::settings::ConfigError;
 pub use capture::{Scene, capture};
+pub use compare::compare;
 pub use config::{Config, load};
 pub use inspect::{Inspection, inspect};
 pub use profiles::{Listed, profile_in_effect, profiles, validate_profile};

@@ -24,7 +24,7 @@ pub mod process;
 
 pub use lock::{Lock, Waiting};
 pub use output::save_new;
-pub use read::read_argument;
+pub use read::{read_argument, read_report};
 pub use tree::{Kind, Meta};
 pub use watch::Watch;
 

@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 /// No configuration file is larger; what is would be read into memory on every turn.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -189,6 +190,24 @@ fn file_id(stat: &FileStat) -> Option<FileId> {
     let part = |number: u64| u32::try_from(number).ok();
     let device = Device { major: part(major(stat.st_dev))?, minor: part(minor(stat.st_dev))? };
     Some(FileId { device, inode: stat.st_ino })
+}
+
+/// No report of a node is larger.
+const LARGEST_REPORT: u64 = 16 << 20;
+
+/// Reads a report that a person named on the command line, whole, and says which file it is, so
+/// that one that is named twice is noticed.
+pub fn read_report(path: &std::path::Path) -> std::io::Result<(Vec<u8>, (u64, u64))> {
+    let file = std::fs::File::open(path)?;
+    let meta = file.metadata()?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_REPORT + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST_REPORT {
+        return Err(std::io::Error::other(format!(
+            "more than {LARGEST_REPORT} bytes: no report is as large"
+        )));
+    }
+    Ok((bytes, (meta.dev(), meta.ino())))
 }
 
 fn untrusted(path: HostPath, stat: &nix::sys::stat::FileStat) -> Trust {
