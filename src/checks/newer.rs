@@ -77,6 +77,10 @@ pub(super) fn kernel(place: &Place<'_>, wanted: &str) -> String {
             "install linux-image-$(dpkg --print-architecture) from {}-backports, then reboot",
             value("VERSION_CODENAME")
         )),
+        // The last release is of 2020 and has 4.14.
+        "rancheros" => {
+            Some("RancherOS has none, and is maintained no more: move this node to another system".to_owned())
+        }
         "amzn" if version == "2" => {
             Some("run amazon-linux-extras install kernel-5.15, then reboot".to_owned())
         }

@@ -8,7 +8,7 @@ use crate::profile::{Chosen, Needs, OsRelease};
 pub(super) fn check(facts: &Facts, chosen: &Chosen, os: &OsRelease) -> Vec<Finding> {
     let profile = os_profile(chosen, os);
     let Some(needs) = chosen.profile.needs() else { return vec![profile] };
-    [Some(profile), systemd(facts, needs), Some(hostname(facts))].into_iter().flatten().collect()
+    [Some(profile), systemd(facts, needs), Some(hostname(facts, os))].into_iter().flatten().collect()
 }
 
 fn systemd(facts: &Facts, needs: &Needs) -> Option<Finding> {
@@ -30,12 +30,22 @@ fn systemd(facts: &Facts, needs: &Needs) -> Option<Finding> {
     }
 }
 
+/// The command that gives this host another name, for good.
+fn renaming(facts: &Facts, os: &OsRelease, name: &str) -> String {
+    match &facts.init {
+        _ if os.id() == "rancheros" => format!("ros config set hostname {name} and reboot"),
+        Init::Other(_) => format!("echo {name} >/etc/hostname and hostname {name}"),
+        // The only verb that every version of it knows.
+        _ => format!("hostnamectl set-hostname {name}"),
+    }
+}
+
 /// The longest name of a node: it is the value of a label too (kubernetes.io/hostname).
 const LONGEST: usize = 63;
 
 /// A node is called as its host is, in lower case, unless its kubelet is told another name
 /// (kubernetes, pkg/util/node, GetHostname; names are those of RFC 1123).
-fn hostname(facts: &Facts) -> Finding {
+fn hostname(facts: &Facts, os: &OsRelease) -> Finding {
     const ID: &str = "hostname";
     let name = facts.machine.hostname.trim();
     if facts.mode == Mode::Offline {
@@ -47,12 +57,15 @@ fn hostname(facts: &Facts) -> Finding {
         !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
     };
     let shown = shown(name.as_bytes());
-    let remedy = "run hostnamectl hostname NAME, with a name of its own for each node, before the node joins its cluster";
+    let remedy = format!(
+        "run {}, with a name of its own for each node, before the node joins its cluster",
+        renaming(facts, os, "NAME")
+    );
     let bad = |summary: String, why: &str| {
         // A kubelet that runs goes by another name (--hostname-override).
         let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
         let status = if runs { CheckStatus::Warn } else { CheckStatus::Fail };
-        Finding::new(ID, status, summary).detail(why).remedy(remedy)
+        Finding::new(ID, status, summary).detail(why).remedy(remedy.clone())
     };
     let register = "a kubelet cannot register a node of this name";
     match () {
@@ -67,12 +80,12 @@ fn hostname(facts: &Facts) -> Finding {
         () if lower == "localhost" || lower.starts_with("localhost.") => {
             Finding::new(ID, CheckStatus::Warn, format!("{shown} is everybody's name"))
                 .detail("nodes of one name take each other's place in the cluster, and in Longhorn")
-                .remedy(remedy)
+                .remedy(remedy.clone())
         }
         () if lower != name => {
             Finding::new(ID, CheckStatus::Warn, format!("{shown} has capitals; the node is called {lower}"))
                 .detail("what looks for the node by its host's name does not find it")
-                .remedy(format!("run hostnamectl hostname {lower}"))
+                .remedy(format!("run {}", renaming(facts, os, &lower)))
         }
         () => Finding::new(ID, CheckStatus::Pass, shown),
     }

@@ -214,6 +214,24 @@ fn remedies_are_those_of_the_distribution() {
 }
 
 #[test]
+fn every_distribution_says_how_open_iscsi_is_had_there() {
+    let host = healthy();
+    for (name, text) in BUILTIN {
+        let profile = Profile::parse(name, name, text).unwrap();
+        let Some(packages) = profile.needs().map(|needs| needs.packages.clone()) else { continue };
+        let mut facts = host.facts.clone();
+        facts.programs.clear();
+        let settings = Settings { packages: Some(Policy::Require), ..Settings::default() };
+        let findings = run(&facts, &settings, &Chosen { profile, exact: true }, &OsRelease::parse(b"ID=x"));
+        let finding = findings.iter().find(|finding| finding.id == "iscsi-package").unwrap();
+        let command = packages.manager.install_command(&packages.iscsi);
+        let named =
+            command.map_or_else(|| packages.note.clone().unwrap_or("install".into()), |c| c.to_string());
+        assert!(finding.remedy.contains(&named), "{name}: {finding:?}");
+    }
+}
+
+#[test]
 fn every_finding_has_a_name_that_is_known() {
     for (id, change, ..) in cases() {
         let mut host = healthy();

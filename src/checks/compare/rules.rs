@@ -87,7 +87,7 @@ const UNIQUE: [Rule; 3] = [
         value: |node| node.hostname.as_deref(),
         what: "the name",
         detail: "nodes of one name take each other's place in the cluster, and in Longhorn",
-        remedy: "give each node a name of its own (hostnamectl hostname NAME) before it joins the cluster",
+        remedy: "give each node a name of its own (hostnamectl set-hostname NAME) before it joins the cluster",
     },
 ];
 

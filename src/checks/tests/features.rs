@@ -2,13 +2,19 @@
 
 use super::{Case, path};
 use crate::checks::CheckStatus::{Fail, Pass, Skip, Warn};
-use crate::model::facts::{Mode, Module};
+use crate::model::facts::{Init, Mode, Module};
 use crate::model::kubelet::Distribution;
 
 pub(super) const CASES: &[Case] = &[
     ("hostname", |h| h.facts.machine.hostname = "a.example.org".into(), Pass, "a.example.org", ""),
     ("hostname", |h| h.facts.machine.hostname = "localhost".into(), Warn, "everybody's", "hostnamectl"),
-    ("hostname", |h| h.facts.machine.hostname = "Node-1".into(), Warn, "called node-1", "hostname node-1"),
+    (
+        "hostname",
+        |h| h.facts.machine.hostname = "Node-1".into(),
+        Warn,
+        "called node-1",
+        "hostnamectl set-hostname node-1",
+    ),
     ("hostname", |h| h.facts.machine.hostname = "a_b".into(), Warn, "cannot be a node's name", "hostnamectl"),
     (
         "hostname",
@@ -29,6 +35,16 @@ pub(super) const CASES: &[Case] = &[
         Fail,
         "64 characters",
         "hostnamectl",
+    ),
+    (
+        "hostname",
+        |h| {
+            h.facts.machine.hostname = "Node-1".into();
+            h.facts.init = Init::Other("init".into());
+        },
+        Warn,
+        "called node-1",
+        "/etc/hostname",
     ),
     ("hostname", |h| h.facts.mode = Mode::Offline, Skip, "offline", ""),
     ("kernel-version", |_| (), Pass, "6.8.0-31-generic", ""),
@@ -180,6 +196,13 @@ pub(super) const CASES: &[Case] = &[
     (
         "kubernetes-version",
         |h| h.kubelet(Distribution::Kubelet, "/k", "snap revision 12"),
+        Skip,
+        "no version",
+        "",
+    ),
+    (
+        "kubernetes-version",
+        |h| h.kubelet(Distribution::Kubelet, "/k", "v0.0.0-master+$Format:%H$"),
         Skip,
         "no version",
         "",
