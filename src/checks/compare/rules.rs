@@ -143,6 +143,9 @@ fn same(nodes: &[Named<'_>], findings: &mut Vec<Difference>) {
     }
 }
 
+/// The check of what drivers and the kubelet are to each other.
+const CONTRACT: &str = "path-contract";
+
 /// Drivers that the kubelet understands on some nodes and not on others.
 fn drivers(nodes: &[Named<'_>], findings: &mut Vec<Difference>) {
     let all = nodes.iter().flat_map(|node| &node.report.body.contracts);
@@ -157,7 +160,7 @@ fn drivers(nodes: &[Named<'_>], findings: &mut Vec<Difference>) {
         if values(&groups) > 1 {
             groups.retain(|group| group.value.is_some());
             findings.push(Difference {
-                id: "path-contract".to_owned(),
+                id: CONTRACT.to_owned(),
                 status: Level::Fail,
                 summary: format!("{driver}: its path contract holds on some nodes only"),
                 detail: "its settings are for the whole cluster, and do not fit the nodes where it is broken"
@@ -184,6 +187,10 @@ fn checks(nodes: &[Named<'_>], findings: &mut Vec<Difference>) {
         }
     }
     for (id, by_result) in by_check {
+        // Told by driver already, which says more.
+        if findings.iter().any(|finding| finding.id == CONTRACT && id == CONTRACT) {
+            continue;
+        }
         let (Some(failing), Some(fine)) = (by_result.get(&true), by_result.get(&false)) else { continue };
         let group = |value: &str, nodes: &BTreeSet<&str>| Group {
             value: Some(value.to_owned()),

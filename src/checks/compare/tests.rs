@@ -8,7 +8,11 @@ use serde_json::{Value, json};
 fn node(name: &str) -> Value {
     json!({
         "schema": 1, "ready": true, "profile": "debian",
-        "checks": [{"id": "os-profile", "status": "pass", "summary": "x"}, {"id": "bridge", "status": "pass", "summary": "x"}],
+        "checks": [
+            {"id": "os-profile", "status": "pass", "summary": "x"},
+            {"id": "bridge", "status": "pass", "summary": "x"},
+            {"id": "path-contract", "status": "pass", "summary": "x"}
+        ],
         "contracts": [{"pod": null, "driver": "driver.longhorn.io", "holds": true, "later": 1}],
         "node": {
             "hostname": name, "kernel": "6.1.0", "os": "Debian", "machine": format!("m-{name}"),
@@ -45,7 +49,7 @@ fn nodes_that_differ_where_they_should_give_nothing() {
 #[test]
 fn each_difference_is_found_and_weighed() {
     type Change = fn(&mut Value);
-    let cases: [(Change, &str, Level); 14] = [
+    let cases: [(Change, &str, Level); 15] = [
         (
             |n| n["node"]["initiator_name"] = "iqn.1993-08.org.debian:01:a".into(),
             "initiator-name",
@@ -56,6 +60,14 @@ fn each_difference_is_found_and_weighed() {
         (|n| n["node"]["kubelet"]["root_dir"] = "/srv/k".into(), "kubelet-root", Level::Fail),
         (|n| n["node"]["kubelet"]["volume_plugin_dir"] = "/f".into(), "flexvolume-dir", Level::Warn),
         (|n| n["contracts"][0]["holds"] = false.into(), "path-contract", Level::Fail),
+        (
+            |n| {
+                n["contracts"][0]["holds"] = false.into();
+                n["checks"][2]["status"] = "fail".into();
+            },
+            "path-contract",
+            Level::Fail,
+        ),
         (|n| n["checks"][1]["status"] = "fail".into(), "bridge", Level::Fail),
         (|n| n["node"]["kubelet"]["version"] = "v1.30.1".into(), "kubernetes-version", Level::Info),
         (|n| n["node"]["kubelet"]["distribution"] = "rke2".into(), "distribution", Level::Info),
