@@ -1,11 +1,11 @@
 //! Pure: one os-profile as it is written, and the checks that make a [`Profile`] of it.
 
 use super::iqn::IqnPrefix;
-use super::packages::{PackageManager, PackagePolicy, Packages};
+use super::packages::{PackageManager, Packages};
 use super::{Fallback, InitKind, Iscsi, Match, Needs, Profile, Support, SystemdUnits, Unsupported};
 use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
-use crate::settings::{ConfigError, line_of};
+use crate::settings::{ConfigError, Policy, line_of};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -50,7 +50,7 @@ struct RawUnsupported {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPackages {
     manager: PackageManager,
-    policy: Option<Spanned<PackagePolicy>>,
+    policy: Option<Spanned<Policy>>,
     #[serde(default)]
     iscsi: Vec<Spanned<String>>,
     #[serde(default)]
@@ -162,7 +162,7 @@ fn packages(raw: RawPackages) -> Result<Packages, Invalid> {
     };
     let iscsi = names("iscsi", raw.iscsi)?;
     if let Some(policy) = &raw.policy
-        && *policy.get_ref() == PackagePolicy::Install
+        && *policy.get_ref() == Policy::Install
         && raw.manager.install_command(&iscsi).is_none()
     {
         return invalid(policy, "packages.policy: \"install\" needs a manager and packages.iscsi");
@@ -255,7 +255,7 @@ mod tests {
     fn what_is_not_said_has_its_default() {
         let profile = parsed(&good()).unwrap();
         let needs = profile.needs().unwrap();
-        assert_eq!(needs.packages.policy, PackagePolicy::Require);
+        assert_eq!(needs.packages.policy, Policy::Require);
         assert_eq!(needs.packages.nfs, [""; 0]);
         assert_eq!(needs.iscsi.prefix, IqnPrefix::default());
         assert_eq!((&needs.iscsi.openrc, &profile.fallback), (&None, &None));

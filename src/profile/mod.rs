@@ -14,7 +14,7 @@ mod select;
 pub use builtin::BUILTIN;
 pub use iqn::IqnPrefix;
 pub use os_release::OsRelease;
-pub use packages::{InstallCommand, PackageManager, PackagePolicy, Packages};
+pub use packages::{InstallCommand, PackageManager, Packages};
 pub use select::{Chosen, Traits, choose};
 
 use crate::model::path::HostPath;

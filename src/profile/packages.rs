@@ -1,5 +1,6 @@
 //! Pure: the packages of a distribution, and the command that installs them there.
 
+use crate::settings::Policy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -29,26 +30,13 @@ pub enum PackageManager {
     None,
 }
 
-/// What csihost does about packages that are not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PackagePolicy {
-    /// Installs them.
-    Install,
-    /// Says which are missing, and the command.
-    #[default]
-    Require,
-    /// Does not look at them.
-    Ignore,
-}
-
 /// The packages of a distribution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packages {
     /// What installs them.
     pub manager: PackageManager,
     /// What is done about missing ones, unless the settings say otherwise.
-    pub policy: PackagePolicy,
+    pub policy: Policy,
     /// iscsid and iscsiadm; none where they are a part of the system.
     pub iscsi: Vec<String>,
     /// mount.nfs, for volumes that several nodes write to.
@@ -163,7 +151,7 @@ mod tests {
     fn a_remedy_is_the_command_the_note_or_both() {
         let packages = |manager, note: Option<&str>| Packages {
             manager,
-            policy: PackagePolicy::Require,
+            policy: Policy::Require,
             iscsi: vec!["open-iscsi".to_owned()],
             nfs: vec![],
             cryptsetup: vec![],

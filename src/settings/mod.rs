@@ -41,12 +41,13 @@ pub struct Settings {
 }
 
 /// Who installs a package that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// csihost, with the system's package manager; never while the system boots.
     Install,
     /// A person: it is checked, and the command is told.
+    #[default]
     Require,
     /// Nobody, and it is not checked.
     Ignore,
