@@ -27,6 +27,13 @@ pub enum Attempt {
     ReloadUnit(UnitName),
     /// To have it forgotten that a unit failed.
     ResetFailed(UnitName),
+    /// To run a command as a service.
+    Run {
+        /// The service.
+        unit: UnitName,
+        /// The command.
+        command: String,
+    },
     /// To stop a unit.
     Stop(UnitName),
 }
@@ -42,6 +49,7 @@ impl Attempt {
             | Self::Restart(unit)
             | Self::ReloadUnit(unit)
             | Self::ResetFailed(unit)
+            | Self::Run { unit, .. }
             | Self::Stop(unit) => Some(unit),
         }
     }
@@ -59,6 +67,7 @@ impl fmt::Display for Attempt {
             Self::Restart(unit) => write!(f, "restart {unit}"),
             Self::ReloadUnit(unit) => write!(f, "reload {unit}"),
             Self::ResetFailed(unit) => write!(f, "have the failure of {unit} forgotten"),
+            Self::Run { unit, command } => write!(f, "run {command} as {unit}"),
             Self::Stop(unit) => write!(f, "stop {unit}"),
         }
     }

@@ -1,6 +1,6 @@
 //! A service manager in memory, for tests of those who ask one.
 
-use super::{Attempt, Fault, ManagerError, ServiceManager, StopMode};
+use super::{Attempt, Fault, ManagerError, ServiceManager, StopMode, Transient};
 use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub(crate) struct Fake {
     pub(crate) calls: Vec<String>,
     /// What the units that are services run.
     pub(crate) services: Vec<Service>,
+    /// What was run.
+    pub(crate) ran: Vec<Transient>,
     /// What fails, by the same words.
     pub(crate) failing: BTreeMap<String, Fault>,
 }
@@ -97,6 +99,16 @@ impl ServiceManager for Fake {
         self.call("reset-failed", Attempt::ResetFailed(unit.clone()), |state| {
             state.active = ActiveState::Inactive
         })
+    }
+
+    async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError> {
+        // It comes with the call, and goes with its end.
+        self.units.insert(unit.clone(), UnitState { load: LoadState::Loaded, ..UnitState::ABSENT });
+        self.ran.push(what.clone());
+        let attempt = Attempt::Run { unit: unit.clone(), command: what.command() };
+        let outcome = self.call("run", attempt, |_| {});
+        self.units.remove(unit);
+        outcome
     }
 
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {

@@ -10,10 +10,11 @@ use super::manager::Systemd;
 use crate::model::unit::UnitName;
 use futures_util::StreamExt as _;
 use futures_util::future::join;
+use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
-use zbus::OwnedObjectPath;
 use zbus::message::Message;
+use zbus::{DynamicType, OwnedObjectPath};
 
 /// The interface of a job.
 const JOB: &str = "org.freedesktop.systemd1.Job";
@@ -40,7 +41,7 @@ impl Systemd {
     }
 
     async fn started(&mut self, method: &'static str, unit: &UnitName) -> Result<(), Fault> {
-        self.job(method, unit, "replace").await?;
+        self.job(method, unit, &(unit.as_str(), "replace"), self.job_deadline).await?;
         // "done" is also said of a unit whose condition failed and that was not started.
         let state = self.active_now(unit).await?;
         match state.as_str() {
@@ -61,7 +62,7 @@ impl Systemd {
             StopMode::Replace => "replace",
             StopMode::Alone => "ignore-dependencies",
         };
-        self.job("StopUnit", unit, mode).await?;
+        self.job("StopUnit", unit, &(unit.as_str(), mode), self.job_deadline).await?;
         let state = self.active_now(unit).await?;
         match state.as_str() {
             "inactive" | "failed" | "maintenance" => Ok(()),
@@ -70,7 +71,7 @@ impl Systemd {
     }
 
     /// Lets systemd forget the unit again, which it was asked to remember with its job.
-    async fn release(&self, unit: &UnitName, outcome: &Result<(), Fault>) {
+    pub(super) async fn release(&self, unit: &UnitName, outcome: &Result<(), Fault>) {
         // One that does not answer is not waited for twice; the bus tells it when csihost goes.
         if !matches!(outcome, Err(Fault::Silent { .. } | Fault::Lost { .. })) {
             let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
@@ -100,43 +101,49 @@ impl Systemd {
         unit.map(|unit| unit.active).ok_or_else(|| Fault::Garbled { why: "no unit answered".into() })
     }
 
-    /// Queues a job and waits for its end.
-    async fn job(&mut self, method: &'static str, unit: &UnitName, mode: &str) -> Result<(), Fault> {
+    /// Queues a job of `unit` by calling `method` with `body`, and waits `patience` for its end.
+    pub(super) async fn job<B: Serialize + DynamicType>(
+        &mut self,
+        method: &'static str,
+        unit: &UnitName,
+        body: &B,
+        patience: Duration,
+    ) -> Result<(), Fault> {
         // systemd sends no signals to anybody until somebody subscribes, once per connection.
         if !self.subscribed {
             self.bus.manager("Subscribe", &()).await?;
             self.subscribed = true;
         }
-        let end = Instant::now() + self.job_deadline;
-        let (job, result) = self.job_until(end, method, unit, mode).await?;
+        let end = Instant::now() + patience;
+        let (job, result) = self.job_until(end, method, unit, body).await?;
         match result.as_deref() {
             Some("done") => Ok(()),
             Some(result) => {
                 let detail = self.why_failed(unit).await;
                 Err(Fault::Job { result: result.to_owned(), detail })
             }
-            None => Err(Fault::JobTimeout { job, after: self.job_deadline }),
+            None => Err(Fault::JobTimeout { job, after: patience }),
         }
     }
 
     /// The job's number and how it ended; no end if it did not by `end`.
-    async fn job_until(
+    async fn job_until<B: Serialize + DynamicType>(
         &self,
         end: Instant,
         method: &'static str,
         unit: &UnitName,
-        mode: &str,
+        body: &B,
     ) -> Result<(u32, Option<String>), Fault> {
         // Dropped with this function: a stream that nobody reads holds up the whole connection
         // once its queue is full, and everybody's jobs end in it.
         let mut signals = self.bus.signals("JobRemoved").await?;
-        let (remember, body) = ((unit.as_str(),), (unit.as_str(), mode));
+        let remember = (unit.as_str(),);
         let left = end.saturating_duration_since(Instant::now()).min(CALL_DEADLINE);
         // Both go out at once. Without the reference, systemd forgets a unit that did not start
         // as soon as the job ends, and with it why; systemd before 236 does not know it.
         let call = join(
             self.bus.manager_within(left, "RefUnit", &remember),
-            self.bus.manager_within(left, method, &body),
+            self.bus.manager_within(left, method, body),
         );
         tokio::pin!(call);
         let mut early = Vec::new();

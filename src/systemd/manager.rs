@@ -2,6 +2,7 @@
 
 use super::bus::{Bus, CALL_DEADLINE, read};
 use super::error::{Attempt, During as _, Fault, ManagerError};
+use super::transient::Transient;
 use super::{ServiceManager, StopMode};
 use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
@@ -245,6 +246,11 @@ impl ServiceManager for Systemd {
     async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
         let reply = self.bus.manager("ResetFailedUnit", &(unit.as_str(),)).await;
         reply.map(|_| ()).during(|| Attempt::ResetFailed(unit.clone()))
+    }
+
+    async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError> {
+        let attempt = || Attempt::Run { unit: unit.clone(), command: what.command() };
+        self.run_transient(unit, what).await.during(attempt)
     }
 
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError> {

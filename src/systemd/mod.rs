@@ -22,12 +22,16 @@ mod service;
 mod stub;
 #[cfg(test)]
 mod stub_tests;
+mod transient;
+#[cfg(test)]
+mod transient_tests;
 mod unit_file;
 mod unit_search;
 
 pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
 pub use offline::{Offline, UnitTree};
+pub use transient::Transient;
 
 /// How a unit is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub trait ServiceManager {
 
     /// Has the service manager forget that `unit` failed, and how often it was started.
     async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+    /// Runs the commands of `what` as the service `unit`, and waits until the last has ended well.
+    async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError>;
 
     /// Stops `unit` and waits until it is inactive.
     async fn stop(&mut self, unit: &UnitName, mode: StopMode) -> Result<(), ManagerError>;

@@ -3,7 +3,7 @@
 
 use super::error::{Attempt, During as _, Fault, ManagerError};
 use super::unit_search::{CONFIG, Found, LINK_DIRS, Linked, Search, file_name, same_file};
-use super::{ServiceManager, StopMode};
+use super::{ServiceManager, StopMode, Transient};
 use crate::model::bytes::shown;
 use crate::model::path::HostPath;
 use crate::model::service::Service;
@@ -256,6 +256,11 @@ impl<T: UnitTree> ServiceManager for Offline<T> {
 
     async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError> {
         Err(Fault::NotOffline).during(|| Attempt::ResetFailed(unit.clone()))
+    }
+
+    async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError> {
+        let attempt = || Attempt::Run { unit: unit.clone(), command: what.command() };
+        Err(Fault::NotOffline).during(attempt)
     }
 
     async fn stop(&mut self, unit: &UnitName, _: StopMode) -> Result<(), ManagerError> {

@@ -184,7 +184,17 @@ fn where_an_agent_cannot_help_nothing_is_planned_and_one_check_says_what_to_do()
         assert!(finding.remedy.contains(remedy), "{}", finding.remedy);
         assert!(finding.detail.contains("csihost changes nothing"), "{}", finding.detail);
         let others: Vec<_> = seen.findings.iter().map(|finding| finding.id.as_str()).collect();
-        assert!(others.iter().all(|id| ["os-profile", "kubelet-root", "path-contract", "kubernetes-version", "hostname"].contains(id)), "{others:?}");
+        assert!(
+            others.iter().all(|id| [
+                "os-profile",
+                "kubelet-root",
+                "path-contract",
+                "kubernetes-version",
+                "hostname"
+            ]
+            .contains(id)),
+            "{others:?}"
+        );
         assert_eq!(fs::read(tree.path(CONF)).unwrap(), broken.as_bytes());
     }
 }

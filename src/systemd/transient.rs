@@ -1,0 +1,98 @@
+//! Commands that systemd runs in csihost's place: they go on when csihost ends, and a sandbox that
+//! csihost is in is not theirs.
+
+use super::error::Fault;
+use super::manager::Systemd;
+use crate::model::path::HostPath;
+use crate::model::unit::UnitName;
+use std::time::Duration;
+use zbus::Variant;
+
+/// Commands to be run one after the other, until one fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transient {
+    /// For people: what `systemctl status` shows.
+    pub description: String,
+    /// Programs, and their arguments without the program's name. At least one.
+    pub commands: Vec<(HostPath, Vec<String>)>,
+    /// Variables that are set.
+    pub environment: Vec<(String, String)>,
+    /// How long all of it may take; what takes longer is left to go on.
+    pub patience: Duration,
+}
+
+impl Transient {
+    /// The last command, as a person would type it.
+    pub(super) fn command(&self) -> String {
+        let Some((program, arguments)) = self.commands.last() else { return String::new() };
+        std::iter::once(&program.to_string()).chain(arguments).cloned().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What a transient unit is given: a property's name and its value.
+type Properties<'a> = Vec<(&'static str, Variant<'a>)>;
+/// A unit that comes with it; none ever does.
+type Auxiliary<'a> = Vec<(String, Properties<'a>)>;
+
+impl Systemd {
+    /// Runs `what` as the service `unit`, and waits for its end. The unit's name is a lock: a second
+    /// one of that name is refused while the first runs.
+    pub(super) async fn run_transient(&mut self, unit: &UnitName, what: &Transient) -> Result<(), Fault> {
+        // One that failed is remembered, and in the way.
+        let _ = self.bus.manager("ResetFailedUnit", &(unit.as_str(),)).await;
+        let outcome = match self.start_transient(unit, what, true).await {
+            // systemd before 236 does not know them.
+            Err(Fault::Rejected { name, .. }) if is_unknown_property(&name) => {
+                self.start_transient(unit, what, false).await
+            }
+            outcome => outcome,
+        };
+        self.release(unit, &outcome).await;
+        outcome
+    }
+
+    async fn start_transient(
+        &mut self,
+        unit: &UnitName,
+        what: &Transient,
+        collect: bool,
+    ) -> Result<(), Fault> {
+        let mut properties = properties(what)?;
+        if collect {
+            // Remembered until csihost has learnt how it ended, and no longer: RefUnit, which goes out
+            // with every job, comes before there is a unit.
+            properties.push(("AddRef", Variant::from(true)));
+            properties.push(("CollectMode", Variant::from("inactive-or-failed")));
+        }
+        // "fail": a job of that name that is queued is not replaced.
+        let body = (unit.as_str(), "fail", properties, Auxiliary::new());
+        self.job("StartTransientUnit", unit, &body, what.patience).await
+    }
+}
+
+/// systemd.service(5), under the names that they have on the bus (org.freedesktop.systemd1(5)).
+fn properties(what: &Transient) -> Result<Properties<'_>, Fault> {
+    let mut commands = Vec::new();
+    for (program, arguments) in &what.commands {
+        let program = std::str::from_utf8(program.as_bytes())
+            .map_err(|_| Fault::Garbled { why: format!("{program} is not UTF-8") })?;
+        let argv: Vec<&str> = std::iter::once(program).chain(arguments.iter().map(String::as_str)).collect();
+        // Program, arguments with its name as the first, whether a failure is ignored.
+        commands.push((program, argv, false));
+    }
+    let environment: Vec<String> =
+        what.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    Ok(vec![
+        ("Description", Variant::from(what.description.as_str())),
+        // Its job ends when the commands have.
+        ("Type", Variant::from("oneshot")),
+        ("ExecStart", Variant::from(commands)),
+        ("Environment", Variant::from(environment)),
+    ])
+}
+
+/// What systemd answers for a property that it does not know (dbus-unit.c,
+/// bus_unit_set_properties).
+fn is_unknown_property(name: &str) -> bool {
+    name == "org.freedesktop.DBus.Error.PropertyReadOnly"
+}
