@@ -69,6 +69,8 @@ nodes: deb tools-nodes
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
+	@mkdir -p $(NODES)/debs
+	@install -m 644 $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs/open-iscsi_*.deb $(NODES)/debs/
 
 demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
@@ -91,7 +93,8 @@ lint: tools
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
-	cargo test --locked --features node-tests --test node --test node_iscsi --test node_scenes
+	cargo test --locked --features node-tests --test node --test node_iscsi --test node_scenes \
+	    --test node_packages
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 

@@ -94,12 +94,12 @@ pub(super) fn kernel(place: &Place<'_>, wanted: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::PackagePolicy;
+    use crate::settings::Policy;
 
     fn packages(manager: PackageManager) -> Packages {
         Packages {
             manager,
-            policy: PackagePolicy::Require,
+            policy: Policy::Require,
             iscsi: vec![],
             nfs: vec![],
             cryptsetup: vec![],

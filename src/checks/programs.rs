@@ -3,7 +3,7 @@
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
-use crate::profile::{PackageManager, PackagePolicy, Packages};
+use crate::profile::{PackageManager, Packages};
 use crate::settings::{Policy, Settings};
 
 /// What mounts a volume that many pods write to.
@@ -29,7 +29,7 @@ fn is_there(facts: &Facts, program: &str) -> bool {
 pub(super) fn ignored(settings: &Settings, packages: &Packages) -> bool {
     match settings.packages {
         Some(policy) => policy == Policy::Ignore,
-        None => packages.policy == PackagePolicy::Ignore,
+        None => packages.policy == Policy::Ignore,
     }
 }
 

@@ -4,9 +4,20 @@ use super::{Common, End};
 use crate::engine;
 use crate::model::status::TurnResult;
 use anyhow::Result;
+use clap::Args;
 
-pub(super) async fn run(args: &Common) -> Result<End> {
-    let (host, config) = args.open()?;
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    #[command(flatten)]
+    common: Common,
+    /// The turn of the boot unit: what needs a network is left to a later apply
+    #[arg(long)]
+    boot: bool,
+}
+
+pub(super) async fn run(args: &Apply) -> Result<End> {
+    let (host, mut config) = args.common.open()?;
+    config.boot = args.boot;
     let report = engine::apply(&host, &config).await?;
     Ok(match report.status.result {
         // Done is done; what the node lacks besides is for `check` to say.

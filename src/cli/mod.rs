@@ -30,7 +30,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Make this node ready: one turn, then exit
-    Apply(Common),
+    Apply(apply::Apply),
     /// Show what apply would do, with unified diffs
     Plan(Reading),
     /// Run every check: what is wrong, why it matters, how to repair it

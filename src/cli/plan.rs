@@ -2,7 +2,7 @@
 
 use super::{End, Reading, output};
 use crate::engine;
-use crate::model::plan::{Plan, Refusal};
+use crate::model::plan::{Later, Plan, Refusal};
 use crate::report::style::{Colour, paint, stdout_colours};
 use anyhow::Result;
 use serde::Serialize;
@@ -12,6 +12,7 @@ struct Json<'a> {
     schema: u32,
     steps: Vec<JsonStep<'a>>,
     refused: &'a [Refusal],
+    later: &'a [Later],
 }
 
 #[derive(Serialize)]
@@ -51,7 +52,7 @@ fn json(plan: &Plan) -> Json<'_> {
         reason: &step.reason,
         diff: step.action.diff(),
     });
-    Json { schema: 1, steps: steps.collect(), refused: &plan.refused }
+    Json { schema: 1, steps: steps.collect(), refused: &plan.refused, later: &plan.later }
 }
 
 fn text(plan: &Plan, colours: bool) -> String {
@@ -77,6 +78,13 @@ fn text(plan: &Plan, colours: bool) -> String {
         let head = format!("refused {}", refusal.target);
         line(&format!("{}: {}", paint(&head, Colour::Yellow, colours), refusal.reason));
         line(&format!("    {}", refusal.remedy));
+    }
+    for later in &plan.later {
+        line(&format!(
+            "{}: {}",
+            paint(&format!("later {}", later.target), Colour::Dim, colours),
+            later.reason
+        ));
     }
     if plan.is_empty() {
         line("Nothing to do.");

@@ -93,6 +93,7 @@ impl<M: ServiceManager> Writer<'_, M> {
 
     async fn step(&mut self, action: &Action) -> Result<()> {
         match action {
+            Action::InstallPackages(install) => self.install(install).await,
             Action::PatchFile { path, splices, before, after, .. } => {
                 let what = Changed::Patched {
                     path: path.clone(),

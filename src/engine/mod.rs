@@ -7,6 +7,7 @@ mod config;
 mod declared;
 mod files;
 mod inspect;
+mod install;
 mod kubelet;
 mod layered;
 mod observe;

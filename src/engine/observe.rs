@@ -79,6 +79,12 @@ pub(super) async fn observe<M: ServiceManager>(
         initiator: receipt.initiator.clone(),
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         plugins,
+        at_reboot: receipt
+            .at_reboot
+            .iter()
+            .filter(|due| due.boot == boot)
+            .flat_map(|due| due.packages.iter().cloned())
+            .collect(),
         generated: receipt.generated().cloned().collect(),
         bridge: receipt.bridge.clone(),
         ..Facts::new(host.mode(), init)

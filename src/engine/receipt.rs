@@ -101,7 +101,7 @@ impl<'a> Store<'a> {
     }
 }
 
-/// Whether a change that was begun took place; `None` where only systemd can tell.
+/// Whether a change that was begun took place; `None` where only somebody else can tell.
 fn happened(host: &Host, what: &Changed) -> Option<bool> {
     match what {
         Changed::Generated { path } => Some(host.exists(path)),
@@ -110,6 +110,9 @@ fn happened(host: &Host, what: &Changed) -> Option<bool> {
             Some(host.file(path).bytes().is_some_and(|bytes| Digest::of(bytes) == *after))
         }
         Changed::Moved { path, to } => Some(host.exists(to) && !host.exists(path)),
-        Changed::Enabled { .. } | Changed::Disabled { .. } | Changed::Started { .. } => None,
+        Changed::Installed { .. }
+        | Changed::Enabled { .. }
+        | Changed::Disabled { .. }
+        | Changed::Started { .. } => None,
     }
 }

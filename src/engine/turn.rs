@@ -13,7 +13,7 @@ use crate::iscsi::initiator;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::kubelet::Detection;
-use crate::model::plan::{Plan, Refusal};
+use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
 use crate::model::unit::ActiveState;
 use crate::plan;
@@ -42,6 +42,10 @@ pub struct Report {
     /// What the checks find afterwards.
     pub findings: Vec<Finding>,
 }
+
+/// How often a turn decides anew because it installed something: a package may bring what asks for
+/// another one, and no more.
+const ROUNDS: usize = 3;
 
 /// The service manager of a host, or why there is none to talk to.
 enum Manager<'a> {
@@ -112,6 +116,9 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     for refusal in &seen.plan.refused {
         journal::refused(refusal);
     }
+    for later in &seen.plan.later {
+        journal::later(later);
+    }
     let status = conclude(&seen, steps, settled, started);
     if host.mode() == Mode::Live {
         status::save(host, &status)?;
@@ -134,10 +141,21 @@ async fn turn<M: ServiceManager>(
         return Ok((seen, Vec::new(), true));
     }
     let mut writer = Writer { host, manager, store };
-    let steps = writer.apply(&seen.plan).await;
-    let manager = writer.manager;
-
-    let after = look_with(host, config, Ok(manager)).await?;
+    let (mut after, mut steps) = (seen, Vec::new());
+    for _ in 0..ROUNDS {
+        // What failed in the round before is tried again in this one.
+        steps.retain(|step: &StepStatus| step.outcome == Outcome::Done);
+        let round = writer.apply(&after.plan).await;
+        let installed = after.plan.steps().zip(&round).any(|((_, step), status)| {
+            matches!(step.action, Action::InstallPackages(_)) && status.outcome == Outcome::Done
+        });
+        steps.extend(round);
+        after = look_with(host, config, Ok(&mut *writer.manager)).await?;
+        // What a package brought has to be made ready too; all else is done at once.
+        if !installed || after.plan.is_empty() {
+            break;
+        }
+    }
     let failed = steps.iter().any(|step| step.outcome != Outcome::Done);
     let settled = after.plan.is_empty() || failed;
     if !settled {
@@ -156,6 +174,7 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     receipt.restart.retain(|due| {
         facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
     });
+    receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {

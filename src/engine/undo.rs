@@ -91,6 +91,10 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         for change in &changes {
             match change {
+                Changed::Installed { packages } => {
+                    let why = "others may use them by now; the package manager removes them";
+                    self.settle(change, "remove", packages.join(" "), Ok(Fate::Kept(why.to_owned())))?;
+                }
                 Changed::Generated { path } => {
                     let fate = self.remove(path);
                     self.settle(change, "remove", path.to_string(), fate)?;

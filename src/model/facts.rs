@@ -120,6 +120,8 @@ pub struct Facts {
     pub initiator: Option<InitiatorRecord>,
     /// Daemons that still go by what a file said before csihost changed it.
     pub restart: Vec<UnitName>,
+    /// Packages that csihost installed in this boot, and that are there in the next one.
+    pub at_reboot: BTreeSet<String>,
     /// Files that csihost generated in earlier turns.
     pub generated: BTreeSet<HostPath>,
     /// The bridge of earlier turns.
@@ -146,6 +148,7 @@ impl Facts {
             boot: false,
             initiator: None,
             restart: Vec::new(),
+            at_reboot: BTreeSet::new(),
             generated: BTreeSet::new(),
             bridge: None,
         }

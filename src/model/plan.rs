@@ -2,12 +2,15 @@
 
 use super::digest::Digest;
 use super::edit::Splice;
+use super::install::Installation;
 use super::path::HostPath;
 use super::unit::UnitName;
 
 /// What one step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Installs packages, and upgrades nothing else.
+    InstallPackages(Installation),
     /// Changes a few lines of somebody else's file; all other bytes stay.
     PatchFile {
         /// The file, symbolic links resolved.
@@ -119,6 +122,7 @@ impl Action {
     /// The kind's stable name in `plan --json`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::InstallPackages(_) => "install-package",
             Self::PatchFile { .. } => "patch-file",
             Self::WriteFile { .. } | Self::NameInitiator { .. } => "write-file",
             Self::MoveAside { .. } => "move-aside",
@@ -139,6 +143,7 @@ impl Action {
     /// What it changes.
     pub fn target(&self) -> String {
         match self {
+            Self::InstallPackages(install) => install.packages.join(" "),
             Self::PatchFile { path, .. }
             | Self::WriteFile { path, .. }
             | Self::WriteUnit { path, .. }
@@ -157,9 +162,10 @@ impl Action {
         }
     }
 
-    /// When in a plan it is done: files, units, links, then what has to start.
+    /// When in a plan it is done: packages, files, units, links, then what has to start.
     fn phase(&self) -> u8 {
         match self {
+            Self::InstallPackages(_) => 0,
             Self::PatchFile { .. } | Self::WriteFile { .. } | Self::NameInitiator { .. } => 1,
             Self::MoveAside { .. } => 1,
             Self::MakeDirectory { .. } => 2,
@@ -212,12 +218,23 @@ pub struct Refusal {
     pub remedy: String,
 }
 
+/// Something that is to be done, and not in this turn.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Later {
+    /// What it is about.
+    pub target: String,
+    /// What it waits for.
+    pub reason: String,
+}
+
 /// The difference between what is and what should be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     steps: Vec<Step>,
     /// What is not done, and why.
     pub refused: Vec<Refusal>,
+    /// What waits for another turn, or for a reboot.
+    pub later: Vec<Later>,
     /// The kubelet root that the plan's bridge leads to, for turns in which no kubelet says so.
     pub bridge: Option<HostPath>,
 }

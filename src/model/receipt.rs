@@ -24,6 +24,9 @@ pub struct Receipt {
     /// Daemons that were not restarted yet after csihost changed what they read at their start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restart: Vec<PendingRestart>,
+    /// Packages that are there only after a reboot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub at_reboot: Vec<PendingReboot>,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -51,6 +54,15 @@ pub struct PendingRestart {
     /// Its service.
     pub unit: UnitName,
     /// /proc/sys/kernel/random/boot_id: after a reboot it has been restarted.
+    pub boot: String,
+}
+
+/// Packages that were installed into the system that the next boot starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingReboot {
+    /// Their names.
+    pub packages: Vec<String>,
+    /// /proc/sys/kernel/random/boot_id: in another boot they are there, or were rolled back.
     pub boot: String,
 }
 
@@ -103,6 +115,11 @@ pub enum Changed {
         /// Where.
         path: HostPath,
     },
+    /// Packages that were not there.
+    Installed {
+        /// Their names.
+        packages: Vec<String>,
+    },
     /// A unit that was not started at boot and now is.
     Enabled {
         /// Which.
@@ -132,6 +149,7 @@ impl Receipt {
             bridge: None,
             initiator: None,
             restart: Vec::new(),
+            at_reboot: Vec::new(),
             changes: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! Pure: what a decision will want to know, so that nothing else is read.
 
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
-use super::{directories, iscsi, modules, multipath};
+use super::{directories, iscsi, modules, multipath, packages};
 use crate::model::asked::Interests;
 use crate::model::facts::Facts;
 use crate::model::kubelet::Detection;
@@ -41,6 +41,7 @@ pub fn early(
     }
     if let Some(needs) = profile.needs() {
         interests.modules = needs.modules(settings);
+        packages::interests(settings, needs, &mut interests);
     }
     interests
 }

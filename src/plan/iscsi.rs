@@ -23,16 +23,6 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
     }
     let (iscsi, packages) = (&needs.iscsi, &needs.packages);
     if iscsi.daemon_among(&facts.programs).is_none() {
-        plan.refused.push(Refusal {
-            id: "iscsi-package",
-            target: packages.iscsi_name(),
-            reason: format!(
-                "{} is not there: {} is not installed",
-                iscsi.daemon_name(),
-                packages.iscsi_name()
-            ),
-            remedy: format!("{}, then csihost apply", packages.remedy(&packages.iscsi)),
-        });
         return;
     }
     super::startup::plan(facts, needs, plan);

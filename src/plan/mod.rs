@@ -7,6 +7,7 @@ pub mod interests;
 mod iscsi;
 mod modules;
 mod multipath;
+mod packages;
 mod records;
 mod startup;
 
@@ -27,6 +28,7 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
     let Some(needs) = profile.needs() else { return plan };
     match &facts.init {
         Init::Systemd | Init::Offline => {
+            packages::plan(facts, settings, needs, &mut plan);
             let loaded = modules::plan(facts, settings, needs, &mut plan);
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);

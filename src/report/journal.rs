@@ -6,7 +6,7 @@
 
 use super::messages;
 use super::style::{Colour, paint, stderr_colours};
-use crate::model::plan::Refusal;
+use crate::model::plan::{Later, Refusal};
 use crate::model::status::{Status, TurnResult};
 use std::fmt;
 use std::os::fd::AsFd;
@@ -129,6 +129,27 @@ pub fn skipped(kind: &str, target: &str) {
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
         "{kind} {target}: left out, because a step that it needs failed"
+    );
+}
+
+/// A package manager starts its work, which may take minutes.
+pub fn installing(packages: &str, command: &str) {
+    info!(
+        MESSAGE_ID = messages::INSTALLING,
+        CSIHOST_STEP = "install-package",
+        CSIHOST_TARGET = packages,
+        "installing {packages}, which may take minutes: {command}"
+    );
+}
+
+/// Something is not done in this turn.
+pub fn later(later: &Later) {
+    info!(
+        MESSAGE_ID = messages::LATER,
+        CSIHOST_TARGET = later.target.as_str(),
+        "later: {}: {}",
+        later.target,
+        later.reason
     );
 }
 

@@ -7,6 +7,10 @@ pub const DONE: &str = "3b3857a5c0c847ce90ae23ebd929d4bb";
 pub const FAILED: &str = "a2150435c2a64c10a5cc39e1488f9ca8";
 /// A step was left out because one that it needs failed.
 pub const SKIPPED: &str = "60500528c69e491489826c9e7381559c";
+/// A package manager is at work.
+pub const INSTALLING: &str = "576f0edc1b294d9d99451f75fec6a49a";
+/// Something waits for another turn, or for a reboot.
+pub const LATER: &str = "28d97159de13449ca29f546731016db6";
 /// Something was refused, because it would harm.
 pub const REFUSED: &str = "2edc1cac7a204645bf382b27376a645e";
 /// A turn ended.
@@ -27,7 +31,8 @@ mod tests {
 
     #[test]
     fn every_id_is_one_of_a_kind_and_has_32_digits() {
-        let all = [DONE, FAILED, SKIPPED, REFUSED, VERDICT, UNDONE, LEFT, WAITING, UNSETTLED];
+        let all =
+            [DONE, FAILED, SKIPPED, INSTALLING, LATER, REFUSED, VERDICT, UNDONE, LEFT, WAITING, UNSETTLED];
         assert_eq!(BTreeSet::from(all).len(), all.len());
         assert!(all.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::receipt;
+use crate::model::install::Installation;
 use crate::model::receipt::Receipt;
 use crate::model::unit::FileState;
 use crate::systemd::Fault;
@@ -135,4 +136,74 @@ fn what_a_crash_left_open_is_settled_by_what_is_there() {
     let changes: Vec<_> =
         store.receipt.changes.iter().map(|change| (change.what.clone(), change.done)).collect();
     assert_eq!(changes, [(there, true)]);
+}
+
+fn install(at_reboot: bool) -> Action {
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect();
+    Action::InstallPackages(Installation {
+        packages: vec!["open-iscsi".to_owned()],
+        commands: vec![words("manager update"), words("manager install open-iscsi")],
+        environment: vec![("A".to_owned(), "b".to_owned())],
+        at_reboot,
+    })
+}
+
+fn with_manager(mode: u32) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let root = tree();
+    std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
+    let path = root.path().join("usr/bin/manager");
+    std::fs::write(&path, "").unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    root
+}
+
+fn installs(action: Action) -> Plan {
+    let mut plan = Plan::default();
+    plan.push(action, "", &[]);
+    plan
+}
+
+#[tokio::test]
+async fn packages_are_installed_by_the_systems_manager_and_noted() {
+    let root = with_manager(0o755);
+    let mut manager = Fake::default();
+    let (outcomes, receipt) = apply(root.path(), &mut manager, &installs(install(true))).await;
+    assert_eq!(outcomes, [Outcome::Done]);
+    assert_eq!(manager.calls, ["run csihost-install.service"]);
+    let ran = manager.ran.pop().unwrap();
+    let path = HostPath::from("/usr/bin/manager");
+    assert_eq!(ran.commands[0], (path.clone(), vec!["update".to_owned()]));
+    assert_eq!(ran.commands[1], (path, vec!["install".to_owned(), "open-iscsi".to_owned()]));
+    assert_eq!(ran.environment, [("A".to_owned(), "b".to_owned())]);
+    assert_eq!(receipt.changes.len(), 1);
+    assert_eq!(receipt.at_reboot.len(), 1);
+}
+
+#[tokio::test]
+async fn what_could_not_be_installed_is_not_noted_and_says_what_was_run() {
+    let root = with_manager(0o755);
+    let host = Host::open(Some(root.path())).unwrap();
+    let fault = Fault::Job { result: "failed".into(), detail: Some("exit status 100".into()) };
+    let mut manager = Fake::default().failing("run csihost-install.service", fault);
+    let store = Store::open(&host).unwrap();
+    let mut writer = Writer { host: &host, manager: &mut manager, store };
+    let statuses = writer.apply(&installs(install(false))).await;
+    let error = statuses[0].error.clone().unwrap();
+    for part in
+        ["open-iscsi", "archive reachable", "/usr/bin/manager install", "exit status 100", "journalctl -u"]
+    {
+        assert!(error.contains(part), "no {part}: {error}");
+    }
+    assert_eq!(receipt::load(&host).unwrap().changes, []);
+}
+
+#[tokio::test]
+async fn a_manager_that_others_can_change_or_that_is_not_there_is_not_run() {
+    for root in [with_manager(0o757), tree()] {
+        let mut manager = Fake::default();
+        let (outcomes, receipt) = apply(root.path(), &mut manager, &installs(install(false))).await;
+        assert_eq!(outcomes, [Outcome::Failed]);
+        assert_eq!((manager.calls.len(), receipt.changes.len()), (0, 0));
+    }
 }
