@@ -151,9 +151,25 @@ impl Proc<'_> {
         }
     }
 
-    /// PID 1's mount table, as text.
+    /// The host's mount table, as text.
     pub fn mountinfo(&self) -> Result<Vec<u8>> {
-        self.read_new("1/mountinfo")
+        self.read_new(&format!("{}/mountinfo", self.mounter()))
+    }
+
+    /// The process whose mounts are the host's: PID 1, for csihost may be in a sandbox. Where systemd
+    /// is not PID 1 nobody puts it in one, and PID 1 may not see what everything else runs in: on
+    /// RancherOS the console is a container, and docker runs inside it (rancher/os,
+    /// cmd/control/user_docker.go).
+    fn mounter(&self) -> &'static str {
+        match self.host.mode() {
+            Mode::Live if !self.host.systemd_booted() => "self",
+            _ => "1",
+        }
+    }
+
+    /// The file that the process `pid` runs, as the kernel shows it.
+    pub(super) fn exe(&self, pid: i32) -> Option<Vec<u8>> {
+        self.link(&format!("{pid}/exe")).ok()
     }
 
     /// The namespaces of the host itself: PID 1's; live, where they cannot be read (a virtual
@@ -162,7 +178,7 @@ impl Proc<'_> {
         let first = self.namespaces("1");
         match self.host.mode() {
             Mode::Live if first.pid.is_none() || first.user.is_none() => self.namespaces("self"),
-            _ => first,
+            _ => Namespaces { mnt: self.namespaces(self.mounter()).mnt, ..first },
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Attempt {
     Start(UnitName),
     /// To restart a unit.
     Restart(UnitName),
+    /// To load a kernel module.
+    LoadModule(String),
     /// To have the daemon of a unit read its configuration again.
     ReloadUnit(UnitName),
     /// To have it forgotten that a unit failed.
@@ -42,7 +44,7 @@ impl Attempt {
     /// The unit that it was about, where there is one.
     pub fn unit(&self) -> Option<&UnitName> {
         match self {
-            Self::Connect | Self::Ask | Self::Reload => None,
+            Self::Connect | Self::Ask | Self::Reload | Self::LoadModule(_) => None,
             Self::Enable(unit)
             | Self::Disable(unit)
             | Self::Start(unit)
@@ -65,6 +67,7 @@ impl fmt::Display for Attempt {
             Self::Reload => f.write_str("have systemd read its unit files again"),
             Self::Start(unit) => write!(f, "start {unit}"),
             Self::Restart(unit) => write!(f, "restart {unit}"),
+            Self::LoadModule(module) => write!(f, "load the module {module}"),
             Self::ReloadUnit(unit) => write!(f, "reload {unit}"),
             Self::ResetFailed(unit) => write!(f, "have the failure of {unit} forgotten"),
             Self::Run { unit, command } => write!(f, "run {command} as {unit}"),
@@ -171,6 +174,13 @@ pub enum Fault {
     // Without a running systemd.
     /// Only a running systemd can do this, and none runs on a host that is files only.
     NotOffline,
+    /// A command that stands for what systemd would do failed.
+    Command {
+        /// The command.
+        command: String,
+        /// How it ended, and what it said last.
+        why: String,
+    },
     /// A unit file or a link could not be read or changed.
     Files {
         /// Which.
@@ -212,6 +222,7 @@ impl fmt::Display for Fault {
             Self::Rejected { name, why } => write!(f, "systemd refuses: {why} ({name})"),
             Self::Garbled { why } => write!(f, "the answer cannot be understood ({why})"),
             Self::NotOffline => f.write_str("only a running systemd can do that"),
+            Self::Command { command, why } => write!(f, "{command} {why}"),
             Self::Files { path, why } => write!(f, "{path}: {why}"),
         }
     }
@@ -258,6 +269,7 @@ impl ManagerError {
             Fault::Rejected { .. } => format!("see systemctl status {unit} and journalctl -b _PID=1"),
             Fault::Garbled { .. } => "see systemctl --version: csihost knows systemd 219 and later".into(),
             Fault::NotOffline => "run csihost on the host itself".into(),
+            Fault::Command { .. } => "what it said is in /run/csihost/command.log".into(),
             Fault::Files { .. } => "see that the file can be read and its directory written".into(),
         }
     }

@@ -2,13 +2,16 @@
 //!
 //! [`ServiceManager`] is the whole conversation. [`Systemd`] has it with a running systemd over
 //! the system bus (the only place that knows D-Bus); [`Offline`] stands in for one where only the
-//! files of a host are there. Nothing here knows plans or turns.
+//! files of a host are there, and [`Direct`] where another init is PID 1. Nothing here knows plans or turns.
 
-use crate::model::service::Service;
+use crate::model::service::Service as Command;
 use crate::model::unit::{UnitName, Units};
 
 mod bus;
 mod diagnosis;
+mod direct;
+#[cfg(test)]
+mod direct_tests;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -28,6 +31,7 @@ mod transient_tests;
 mod unit_file;
 mod unit_search;
 
+pub use direct::{Direct, DirectHost, Ended, Service};
 pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
 pub use offline::{Offline, UnitTree};
@@ -59,7 +63,7 @@ pub trait ServiceManager {
 
     /// What `unit` will run, variables not yet in place; `None` where it is not there, masked, or no
     /// service.
-    async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError>;
+    async fn service(&mut self, unit: &UnitName) -> Result<Option<Command>, ManagerError>;
 
     /// Has `unit` started at boot, with the units that its `Also=` names.
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
@@ -81,6 +85,14 @@ pub trait ServiceManager {
 
     /// Has the service manager forget that `unit` failed, and how often it was started.
     async fn reset_failed(&mut self, unit: &UnitName) -> Result<(), ManagerError>;
+
+    /// Loads a kernel module that csihost has in modules-load.d(5).
+    async fn load_module(&mut self, module: &str) -> Result<(), ManagerError> {
+        // systemd reads them again when this service runs: csihost needs no right of its own.
+        let _ = module;
+        self.restart(&UnitName::from("systemd-modules-load.service")).await
+    }
+
     /// Runs the commands of `what` as the service `unit`, and waits until the last has ended well.
     async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError>;
 
