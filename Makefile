@@ -88,13 +88,13 @@ lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
-	shellcheck -x tests/nodes/{build-base,container,machine,lib.sh} .ci/run packaging/deb/scripts/* \
+	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,detect,contracts,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests --test node --test node_iscsi --test node_scenes \
-	    --test node_packages
+	    --test node_packages --test node_direct
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 

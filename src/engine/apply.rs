@@ -4,7 +4,7 @@
 //! stops what needs it and nothing else.
 
 use super::receipt::Store;
-use crate::host::Host;
+use crate::host::{Host, HostError};
 use crate::iscsi::initiator;
 use crate::model::digest::Digest;
 use crate::model::edit;
@@ -18,9 +18,6 @@ use crate::model::unit::UnitName;
 use crate::report::journal;
 use crate::systemd::ServiceManager;
 use anyhow::{Context, Result, bail};
-
-/// systemd reads modules-load.d(5) again when this service runs.
-const MODULES_LOAD: &str = "systemd-modules-load.service";
 
 /// The writer of one turn.
 pub(super) struct Writer<'a, M> {
@@ -140,7 +137,9 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.manager.disable(unit).await?;
                 self.store.done(&what)
             }
-            Action::StartUnit { unit } | Action::ShareMount { unit, .. } => {
+            Action::ShareMount { path, unit: None } => self.mount(path, |host| host.share(path)),
+            Action::Mount { from, to } => self.mount(to, |host| host.bind(from, to)),
+            Action::StartUnit { unit } | Action::ShareMount { unit: Some(unit), .. } => {
                 self.reload().await?;
                 let what = Changed::Started { unit: unit.clone() };
                 self.store.intend(&what)?;
@@ -168,10 +167,21 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.done(&what)
             }
             Action::LoadModule { module } => {
-                let service = UnitName::from(MODULES_LOAD);
-                self.manager.restart(&service).await.with_context(|| format!("cannot load {module}"))
+                self.manager.load_module(module).await.with_context(|| format!("cannot load {module}"))
             }
         }
+    }
+
+    /// Mounts something at `path` by csihost itself.
+    fn mount(
+        &mut self,
+        path: &HostPath,
+        mount: impl FnOnce(&Host) -> std::result::Result<(), HostError>,
+    ) -> Result<()> {
+        let what = Changed::Mounted { path: path.clone() };
+        self.store.intend(&what)?;
+        mount(self.host)?;
+        self.store.done(&what)
     }
 
     /// Writes a name that no other host has, and notes that the daemon has to learn it.

@@ -10,6 +10,7 @@ mod inspect;
 mod install;
 mod kubelet;
 mod layered;
+mod manager;
 mod observe;
 mod plugins;
 mod profiles;

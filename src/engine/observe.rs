@@ -67,7 +67,8 @@ pub(super) async fn observe<M: ServiceManager>(
     let receipt = receipt::load(host)?;
     let init = match (&manager, host.mode()) {
         (Err(init), _) => init.clone(),
-        (Ok(_), Mode::Live) => Init::Systemd,
+        (Ok(_), Mode::Live) if host.systemd_booted() => Init::Systemd,
+        (Ok(_), Mode::Live) => other_init(host),
         (Ok(_), Mode::Offline) => Init::Offline,
     };
     let boot = host.boot_id();

@@ -1,12 +1,14 @@
-//! Engine: gives the offline service manager the files of a host.
+//! Engine: gives the service managers that need no systemd the files and the programs of a host.
 
-use crate::host::{Host, HostError};
+use super::install;
+use crate::host::{Host, HostError, Started};
+use crate::model::facts::Mode;
 use crate::model::file::FileFact;
 use crate::model::path::HostPath;
-use crate::systemd::UnitTree;
+use crate::systemd::{DirectHost, Ended, UnitTree};
 use std::io;
 
-/// The files of a host, for the offline service manager.
+/// The files and the programs of a host, for service managers.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
     host: &'a Host,
@@ -59,5 +61,43 @@ impl UnitTree for Tree<'_> {
 
     fn remove_dir(&self, path: &HostPath) -> io::Result<()> {
         self.host.remove_directory(path).map_err(io)
+    }
+}
+
+impl DirectHost for Tree<'_> {
+    type Child = Started;
+
+    fn is_live(&self) -> bool {
+        self.host.mode() == Mode::Live
+    }
+
+    fn exists(&self, path: &HostPath) -> bool {
+        self.host.exists(path)
+    }
+
+    fn program(&self, name: &str) -> io::Result<HostPath> {
+        install::program(self.host, name).map_err(io::Error::other)
+    }
+
+    fn start(
+        &self,
+        program: &HostPath,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> io::Result<Started> {
+        self.host.spawn(program, arguments, environment).map_err(io)
+    }
+
+    fn ended(&self, child: &mut Started) -> io::Result<Option<Ended>> {
+        let ended = self.host.ended(child).map_err(io)?;
+        Ok(ended.map(|(status, said)| Ended { status, said }))
+    }
+
+    fn runs(&self, program: &HostPath) -> io::Result<bool> {
+        Ok(!self.host.running(program).map_err(io)?.is_empty())
+    }
+
+    fn terminate(&self, program: &HostPath) -> io::Result<()> {
+        self.host.terminate(program).map_err(io)
     }
 }

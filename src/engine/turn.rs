@@ -3,10 +3,10 @@
 use super::apply::Writer;
 use super::config::Config;
 use super::kubelet::Said;
-use super::observe::{observe, observe_with_version, other_init, with_configuration};
+use super::manager::{Manager, manager};
+use super::observe::{observe, observe_with_version, with_configuration};
 use super::receipt::Store;
 use super::status;
-use super::tree::Tree;
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
@@ -19,7 +19,7 @@ use crate::model::unit::ActiveState;
 use crate::plan;
 use crate::profile::Needs;
 use crate::report::journal;
-use crate::systemd::{Offline, ServiceManager, Systemd};
+use crate::systemd::{ServiceManager, Systemd};
 use anyhow::Result;
 use std::time::Instant;
 
@@ -47,30 +47,13 @@ pub struct Report {
 /// another one, and no more.
 const ROUNDS: usize = 3;
 
-/// The service manager of a host, or why there is none to talk to.
-enum Manager<'a> {
-    Systemd(Box<Systemd>),
-    Offline(Offline<Tree<'a>>),
-    None(Init),
-}
-
-async fn manager<'a>(host: &'a Host, config: &Config) -> Manager<'a> {
-    match host.mode() {
-        Mode::Offline => Manager::Offline(Offline::new(Tree::new(host))),
-        Mode::Live if !host.systemd_booted() => Manager::None(other_init(host)),
-        Mode::Live => match Systemd::connect(config.settings.job_timeout).await {
-            Ok(systemd) => Manager::Systemd(Box::new(systemd)),
-            Err(error) => Manager::None(Init::Unreachable(error.to_string())),
-        },
-    }
-}
-
 /// The kubelet's root, with what configuration says of its next start.
 pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
     let given = Said { root_dir: config.settings.root_dir.clone(), ..Said::default() };
     let said = match &mut manager(host, config).await {
         Manager::Systemd(manager) => with_configuration(host, Some(manager.as_mut()), given).await,
         Manager::Offline(manager) => with_configuration(host, Some(manager), given).await,
+        Manager::Direct(manager) => with_configuration(host, Some(manager), given).await,
         Manager::None(_) => with_configuration::<Systemd>(host, None, given).await,
     };
     observe_with_version(host, &said)
@@ -81,6 +64,7 @@ pub async fn look(host: &Host, config: &Config) -> Result<Seen> {
     match &mut manager(host, config).await {
         Manager::Systemd(manager) => look_with(host, config, Ok(manager.as_mut())).await,
         Manager::Offline(manager) => look_with(host, config, Ok(manager)).await,
+        Manager::Direct(manager) => look_with(host, config, Ok(manager)).await,
         Manager::None(init) => look_with::<Systemd>(host, config, Err(init.clone())).await,
     }
 }
@@ -109,6 +93,7 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     let (seen, steps, settled) = match &mut manager(host, config).await {
         Manager::Systemd(manager) => turn(host, config, manager.as_mut()).await?,
         Manager::Offline(manager) => turn(host, config, manager).await?,
+        Manager::Direct(manager) => turn(host, config, manager).await?,
         Manager::None(init) => {
             (look_with::<Systemd>(host, config, Err(init.clone())).await?, Vec::new(), true)
         }

@@ -4,12 +4,12 @@
 //! mounted until a reboot, because unmounting it would take them from both trees.
 
 use super::config::Config;
+use super::manager::{Manager, manager};
 use super::receipt::Store;
-use super::tree::Tree;
 use crate::host::Host;
 use crate::model::digest::Digest;
 use crate::model::edit;
-use crate::model::facts::Mode;
+use crate::model::facts::{Init, Mode};
 use crate::model::generated::{Origin, origin};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
@@ -17,8 +17,8 @@ use crate::model::receipt::Changed;
 use crate::model::unit::{ActiveState, UnitName};
 use crate::mounts::{mountinfo, resolve, unit_name};
 use crate::report::journal;
-use crate::systemd::{Offline, ServiceManager, StopMode, Systemd};
-use anyhow::{Context, Result};
+use crate::systemd::{ServiceManager, StopMode};
+use anyhow::{Context, Result, bail};
 
 /// How the undoing of one change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,17 +58,16 @@ pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
         store.remove()?;
         return Ok(Vec::new());
     }
-    let all = match host.mode() {
-        Mode::Offline => {
-            let manager = &mut Offline::new(Tree::new(host));
-            Undo { host, manager, store, fates: Vec::new() }.run().await?
+    let fates = Vec::new();
+    match &mut manager(host, config).await {
+        Manager::Systemd(manager) => Undo { host, manager: manager.as_mut(), store, fates }.run().await,
+        Manager::Offline(manager) => Undo { host, manager, store, fates }.run().await,
+        Manager::Direct(manager) => Undo { host, manager, store, fates }.run().await,
+        Manager::None(Init::Unreachable(why)) => bail!("{why}"),
+        Manager::None(_) => {
+            bail!("systemd, with which this was done, is not PID 1 now; boot it, then run csihost undo")
         }
-        Mode::Live => {
-            let manager = &mut Systemd::connect(config.settings.job_timeout).await?;
-            Undo { host, manager, store, fates: Vec::new() }.run().await?
-        }
-    };
-    Ok(all)
+    }
 }
 
 struct Undo<'a, M> {
@@ -121,9 +120,16 @@ impl<M: ServiceManager> Undo<'_, M> {
         self.store.save()?;
         // Deepest mounts first; the order in which they were made tells.
         for change in &changes {
-            if let Changed::Started { unit } = change {
-                let fate = self.stop(unit).await;
-                self.settle(change, "stop", unit.to_string(), fate)?;
+            match change {
+                Changed::Started { unit } => {
+                    let fate = self.stop(unit).await;
+                    self.settle(change, "stop", unit.to_string(), fate)?;
+                }
+                Changed::Mounted { path } => {
+                    let fate = self.unmount(None, path).await;
+                    self.settle(change, "unmount", path.to_string(), fate)?;
+                }
+                _ => {}
             }
         }
         for change in &changes {
@@ -236,7 +242,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             return Ok(Fate::Restored);
         }
         if let Some(point) = unit_name::mount_point(unit) {
-            return self.unmount(unit, &point).await;
+            return self.unmount(Some(unit), &point).await;
         }
         if !self.host.iscsi_sessions().is_empty() {
             return Ok(Fate::Left("iSCSI sessions are up; log out, then run csihost undo again".to_owned()));
@@ -247,7 +253,7 @@ impl<M: ServiceManager> Undo<'_, M> {
         Ok(Fate::Restored)
     }
 
-    async fn unmount(&mut self, unit: &UnitName, point: &HostPath) -> Result<Fate> {
+    async fn unmount(&mut self, unit: Option<&UnitName>, point: &HostPath) -> Result<Fate> {
         let table = self.mounts()?;
         let Some(top) = resolve::top_at(&table, point.as_bytes()) else { return Ok(Fate::Restored) };
         let below = resolve::below(&table, point.as_bytes()).count();
@@ -261,7 +267,10 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         let id = top.id;
         // Alone: what somebody mounts below in this moment makes it fail, and is not taken along.
-        let stopped = self.manager.stop(unit, StopMode::Alone).await;
+        let stopped = match unit {
+            Some(unit) => self.manager.stop(unit, StopMode::Alone).await.map_err(anyhow::Error::from),
+            None => self.host.unmount(point).map_err(anyhow::Error::from),
+        };
         let table = self.mounts()?;
         match resolve::top_at(&table, point.as_bytes()) {
             Some(top) if top.id == id => {

@@ -108,10 +108,17 @@ pub enum Action {
     ShareMount {
         /// The path.
         path: HostPath,
-        /// Its mount unit.
-        unit: UnitName,
+        /// Its mount unit; `None` where there is no systemd, and csihost mounts by itself.
+        unit: Option<UnitName>,
     },
-    /// Loads a kernel module, by having systemd-modules-load read its configuration again.
+    /// Binds a directory somewhere else, where no mount unit can: shared, with what is mounted below.
+    Mount {
+        /// The directory.
+        from: HostPath,
+        /// Where it is to be seen as well.
+        to: HostPath,
+    },
+    /// Loads a kernel module.
     LoadModule {
         /// Which.
         module: String,
@@ -136,6 +143,7 @@ impl Action {
             Self::DisableUnit { .. } => "disable-unit",
             Self::StartUnit { .. } => "start-unit",
             Self::ShareMount { .. } => "share-mount",
+            Self::Mount { .. } => "mount",
             Self::LoadModule { .. } => "load-module",
         }
     }
@@ -149,6 +157,7 @@ impl Action {
             | Self::WriteUnit { path, .. }
             | Self::RemoveUnit { path }
             | Self::ShareMount { path, .. }
+            | Self::Mount { to: path, .. }
             | Self::NameInitiator { path, .. }
             | Self::MoveAside { path, .. }
             | Self::MakeDirectory { path, .. } => path.to_string(),
@@ -174,7 +183,7 @@ impl Action {
             Self::LoadModule { .. } => 5,
             Self::ShareMount { .. } => 6,
             Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
-            Self::StartUnit { .. } => 8,
+            Self::StartUnit { .. } | Self::Mount { .. } => 8,
         }
     }
 

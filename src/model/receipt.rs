@@ -130,6 +130,11 @@ pub enum Changed {
         /// Which.
         unit: UnitName,
     },
+    /// A directory that was bound somewhere, or to itself, without a unit; gone at the next boot.
+    Mounted {
+        /// Where.
+        path: HostPath,
+    },
     /// A unit that was not running and was started.
     Started {
         /// Which.

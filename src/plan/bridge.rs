@@ -1,7 +1,7 @@
 //! Pure: the steps that build the bridge.
 
 use super::files::{Kind, Placed, not_ours, place};
-use super::{UNITS, directories};
+use super::{UNITS, direct, directories};
 use crate::model::facts::{Facts, Init};
 use crate::model::file::{DirFact, FileFact};
 use crate::model::generated::{Origin, origin};
@@ -10,6 +10,7 @@ use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{FileState, KUBELET_UNITS, LoadState, RUNTIME_UNITS, UnitName};
 use crate::mounts::bridge::{Bridge, Decision, decide};
 use crate::mounts::unit_text::{self, BridgeUnit};
+use crate::profile::Needs;
 use crate::settings::Settings;
 
 /// The drop-in that orders a kubelet's unit after the bridge.
@@ -58,13 +59,14 @@ pub(super) fn kubelet_units(facts: &Facts) -> Vec<UnitName> {
 }
 
 /// Adds what the bridge needs to `plan`.
-pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut Plan) {
     if !settings.bridge.enabled {
         return;
     }
     match decide(facts, &directories(settings)) {
         Decision::NoKubelet | Decision::Same(_) => {}
         Decision::Refused(refused) => plan.refused.extend(refused),
+        Decision::Build(bridge) if direct::on(facts, needs).is_some() => direct::build(facts, &bridge, plan),
         Decision::Build(bridge) => build(facts, &bridge, plan),
     }
 }
@@ -92,7 +94,7 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
         }
         let placed = place(plan, facts, Kind::Unit, unit_path(&share.unit), &body, &reason, &made);
         if !share.mounted {
-            let action = Action::ShareMount { path: share.path.clone(), unit: share.unit.clone() };
+            let action = Action::ShareMount { path: share.path.clone(), unit: Some(share.unit.clone()) };
             starts.push((
                 action,
                 "a starting kubelet would hide the bridge".to_owned(),
@@ -184,7 +186,7 @@ fn text<E: std::fmt::Display>(text: Result<String, E>, path: &HostPath, plan: &m
 }
 
 /// Directories that are missing, as the kubelet makes them.
-fn make_directories(facts: &Facts, bridge: &Bridge, plan: &mut Plan) -> Vec<StepId> {
+pub(super) fn make_directories(facts: &Facts, bridge: &Bridge, plan: &mut Plan) -> Vec<StepId> {
     let mut all = vec![bridge.root.clone(), bridge.standard.clone()];
     for span in &bridge.spans {
         for (base, path) in [(&bridge.root, &span.what), (&bridge.standard, &span.place)] {

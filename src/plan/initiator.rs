@@ -1,5 +1,6 @@
 //! Pure: the steps that give this host an initiator name of its own.
 
+use super::direct;
 use crate::iscsi::initiator::{self, Naming, OPEN_END};
 use crate::model::digest::Digest;
 use crate::model::edit;
@@ -51,19 +52,19 @@ fn name(facts: &Facts, needs: &Needs, why: &str) -> Result<Action, Refusal> {
         prefix: prefix.to_owned(),
         before: file.map(|file| Digest::of(&file.bytes)),
         diff: edit::diff(&canonical.to_string(), bytes, &shown),
-        service: needs.iscsi.service().cloned(),
+        service: direct::service(facts, needs),
     })
 }
 
 /// iscsid reads its name at its start alone. With a session up it stays as it is: the target
 /// knows the session by the old name.
 fn restart(facts: &Facts, needs: &Needs, named: Option<StepId>, plan: &mut Plan) {
-    let Some(service) = needs.iscsi.service() else { return };
-    let runs = facts.units.get(service).active == ActiveState::Active;
-    let due = (named.is_some() && runs) || facts.owes_restart(service);
+    let Some(service) = direct::service(facts, needs) else { return };
+    let runs = facts.units.get(&service).active == ActiveState::Active;
+    let due = (named.is_some() && runs) || facts.owes_restart(&service);
     if due && facts.iscsi.sessions.is_empty() {
         let needed: Vec<StepId> = named.into_iter().collect();
-        let action = Action::RestartUnit { unit: service.clone() };
+        let action = Action::RestartUnit { unit: service };
         plan.push(action, "iscsid still goes by the name that it had", &needed);
     }
 }

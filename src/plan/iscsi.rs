@@ -1,8 +1,9 @@
 //! Pure: the steps that make iSCSI ready.
 
+use super::direct;
 use crate::iscsi::on_host::{Daemon, daemon};
 use crate::model::asked::Interests;
-use crate::model::facts::{Facts, Init, Module};
+use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Action, Plan, Refusal, StepId};
 use crate::model::unit::{ActiveState, FileState, UnitName};
 use crate::profile::Needs;
@@ -12,7 +13,7 @@ use crate::settings::Settings;
 pub(super) fn interests(facts: &Facts, needs: &Needs, interests: &mut Interests) {
     interests.units.extend(needs.iscsi.units().iter().cloned());
     interests.enablement.extend(needs.iscsi.units().iter().cloned());
-    interests.units.extend(needs.iscsi.service().cloned());
+    interests.units.extend(direct::service(facts, needs));
     super::startup::interests(facts, needs, interests);
 }
 
@@ -29,6 +30,9 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
     super::initiator::plan(facts, needs, plan);
     super::records::plan(facts, settings, plan);
     super::multipath::plan(facts, settings, plan);
+    if let Some(daemon) = direct::on(facts, needs) {
+        return direct::start(facts, needs, daemon, loaded, plan);
+    }
     let Some(systemd) = &iscsi.systemd else { return };
     let unit = match daemon(&facts.units, &systemd.units) {
         Daemon::Unit(unit) => unit,
@@ -70,17 +74,9 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
     if facts.init == Init::Systemd && !running {
         // Without the kernel's control socket iscsid hangs at its start until systemd kills it.
         let is_daemon = unit == systemd.service;
-        let missing = iscsi.modules.iter().find(|name| facts.module(name) == Module::Missing);
-        match missing {
-            Some(module) if is_daemon => plan.refused.push(Refusal {
-                id: "iscsi-kernel",
-                target: unit.to_string(),
-                reason: format!(
-                    "the running kernel has no {module}, and without it {unit} hangs at its start"
-                ),
-                remedy: format!("boot a kernel that has {module}, or install this kernel's extra modules"),
-            }),
-            _ => {
+        match direct::no_control(facts, needs).filter(|_| is_daemon) {
+            Some(refusal) => plan.refused.push(refusal),
+            None => {
                 plan.push(Action::StartUnit { unit }, "iscsid is not reachable", &needed);
             }
         }

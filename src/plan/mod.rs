@@ -1,6 +1,7 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
 mod bridge;
+pub mod direct;
 mod files;
 mod initiator;
 pub mod interests;
@@ -27,12 +28,13 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
     // there, units of the bridge included. That it is so is a check's to say.
     let Some(needs) = profile.needs() else { return plan };
     match &facts.init {
-        Init::Systemd | Init::Offline => {
+        Init::Other(name) if direct::on(facts, needs).is_none() => plan.refused.push(no_systemd(name)),
+        Init::Systemd | Init::Offline | Init::Other(_) => {
             packages::plan(facts, settings, needs, &mut plan);
             let loaded = modules::plan(facts, settings, needs, &mut plan);
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
-            bridge::plan(facts, settings, &mut plan);
+            bridge::plan(facts, settings, needs, &mut plan);
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {
             id: "systemd-unreachable",
@@ -40,14 +42,20 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             reason: why.clone(),
             remedy: "start the system bus (systemctl start dbus.socket), then run csihost apply".to_owned(),
         }),
-        Init::Other(name) => plan.refused.push(Refusal {
-            id: "no-systemd",
-            target: name.clone(),
-            reason: format!("{name} is PID 1; this version of csihost works through systemd"),
-            remedy: "run csihost on a host that systemd runs, or on a tree of files with --root".to_owned(),
-        }),
     }
     plan.in_phases()
+}
+
+fn no_systemd(init: &str) -> Refusal {
+    Refusal {
+        id: "no-systemd",
+        target: init.to_owned(),
+        reason: format!("{init} is PID 1, and the os-profile knows this system with systemd alone"),
+        remedy:
+            "run csihost on a host that systemd runs; or write an os-profile whose iscsi.units is empty, \
+                 with iscsi.openrc where OpenRC runs iscsid"
+                .to_owned(),
+    }
 }
 
 /// The directories of the settings, as the rooms below take them.

@@ -42,6 +42,11 @@ pub(crate) fn container() -> Node {
     Node { runner: "container", options: Vec::new(), later: Vec::new() }
 }
 
+/// The container's files without systemd: a shell is PID 1, and no bus is there.
+pub(crate) fn plain() -> Node {
+    Node { runner: "plain", options: Vec::new(), later: Vec::new() }
+}
+
 /// A virtual machine with Debian's kernel: iSCSI works, and the power can be cut.
 pub(crate) fn machine() -> Node {
     let options = vec!["--timeout".into(), "900".into()];
