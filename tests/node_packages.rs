@@ -37,6 +37,7 @@ fn a_package_that_is_missing_is_installed_alone_and_made_ready_in_one_turn() {
          csihost apply --boot >out 2>&1
          cat out
          grep -q 'later: open-iscsi' out
+         says 'later open-iscsi' csihost status
          installed | same packages.before -
          bridged
 

@@ -76,6 +76,9 @@ fn text(turn: &Turn, colours: bool) -> String {
         })
         .collect();
     out.push_str(&table::rows(&rows, colours));
+    for later in &turn.later {
+        out.push_str(&format!("  later {}: {}\n", later.target, later.reason));
+    }
     for (head, notes) in [("refused", &turn.refused), ("failing", &turn.failing)] {
         for note in notes {
             out.push_str(&format!("  {head} {}: {}\n      {}\n", note.id, note.reason, note.remedy));

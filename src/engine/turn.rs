@@ -200,6 +200,7 @@ fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant
         root_dir,
         steps,
         refused,
+        later: seen.plan.later.clone(),
         failing,
     }
 }

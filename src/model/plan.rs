@@ -228,7 +228,7 @@ pub struct Refusal {
 }
 
 /// Something that is to be done, and not in this turn.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Later {
     /// What it is about.
     pub target: String,

@@ -220,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn packages_and_mounts_are_written_as_they_are_read() {
+        let text = r#"{"version":1,"reload_pending":false,"bridge":null,
+            "at_reboot":[{"packages":["open-iscsi"],"boot":"b"}],
+            "changes":[{"done":true,"change":"installed","packages":["open-iscsi"]},
+                       {"done":false,"change":"mounted","path":"/var/lib/kubelet/pods"}]}"#;
+        let receipt: Receipt = serde_json::from_str(text).unwrap();
+        let packages = vec!["open-iscsi".to_owned()];
+        assert_eq!(receipt.changes[0], Change { done: true, what: Changed::Installed { packages } });
+        assert_eq!(receipt.at_reboot[0].boot, "b");
+        let again = serde_json::to_string(&receipt).unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), receipt);
+    }
+
+    #[test]
     fn the_format_of_version_1_stays_readable() {
         let frozen = r#"{"version":1,"reload_pending":false,"bridge":{"root":"/opt/rke/var/lib/kubelet"},"changes":[
             {"done":true,"change":"generated","path":"/etc/systemd/system/a.mount"},

@@ -1,5 +1,6 @@
 //! What the last turn did: /run/csihost/status.json.
 
+use super::plan::Later;
 use serde::{Deserialize, Serialize};
 
 /// How a turn ended.
@@ -70,6 +71,9 @@ pub struct Status {
     pub steps: Vec<StepStatus>,
     /// What was refused.
     pub refused: Vec<Note>,
+    /// What waits for another turn, or for a reboot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub later: Vec<Later>,
     /// The checks that fail.
     pub failing: Vec<Note>,
 }
