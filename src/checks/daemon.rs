@@ -20,7 +20,7 @@ pub(super) fn control(facts: &Facts, place: &Place<'_>) -> Finding {
         Some(true) => Finding::new(ID, CheckStatus::Pass, "the kernel has iSCSI's control socket"),
         Some(false) => {
             Finding::new(ID, CheckStatus::Fail, "the kernel has no control socket for iSCSI (NETLINK_ISCSI)")
-                .detail("iscsid does not start on this kernel; systemd waits 90 s for it")
+                .detail("iscsid hangs at its start on this kernel, or ends")
                 .remedy(missing(facts, place, "scsi_transport_iscsi"))
         }
         None if facts.mode == Mode::Offline => {

@@ -58,7 +58,10 @@ impl Tree {
         let daemon = needs.iscsi.daemon[0].to_string();
         let tree = self.program(daemon.trim_start_matches('/'));
         match &needs.iscsi.systemd {
-            None => tree,
+            None => match &needs.iscsi.openrc {
+                Some(name) => tree.program(&format!("etc/init.d/{name}")),
+                None => tree,
+            },
             Some(systemd) => {
                 let names = systemd.units.iter().chain([&systemd.service]).map(|unit| unit.as_str());
                 let names: Vec<&str> = names.chain(["iscsiuio.socket"]).collect();
