@@ -57,7 +57,7 @@ fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
 }
 
 #[test]
-fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_and_it_works_after_a_reboot() {
+fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() {
     // Logs in and out as a CSI driver does. Discovery finds the target anew each time.
     let words = "
         login() {
@@ -99,7 +99,17 @@ fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_and_it_works_after_a_r
                  printf '[Service]\\nCapabilityBoundingSet=~CAP_SYS_MODULE\\n' >/etc/systemd/system/iscsid.service.d/hard.conf
                  systemctl daemon-reload; systemctl start iscsid.socket
              }}
-             for way in a_startup_line_to_a_missing_program \
+             no_package() {{
+                 stop_all; mkdir -p /srv/archive /etc/csihost
+                 version=$(dpkg-query -W -f '${{Version}}' open-iscsi)
+                 echo update_initramfs=no >/etc/initramfs-tools/update-initramfs.conf
+                 DEBIAN_FRONTEND=noninteractive dpkg --purge --force-depends open-iscsi; rm -rf /etc/iscsi
+                 cp /share/debs/open-iscsi_${{version}}_*.deb /srv/archive/
+                 (cd /srv/archive; apt-ftparchive packages . >Packages)
+                 echo 'deb [trusted=yes] file:/srv/archive ./' >/etc/apt/sources.list
+                 printf '[packages]\\npolicy = \"install\"\\n' >/etc/csihost/csihost.toml
+             }}
+             for way in no_package a_startup_line_to_a_missing_program \
                      socket_and_service_stopped_and_disabled_and_no_startup_line \
                      no_initiator_name an_empty_initiator_name \
                      a_module_that_is_not_loaded_and_that_iscsid_may_not_load; do

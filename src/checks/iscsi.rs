@@ -14,7 +14,7 @@ use crate::profile::{Needs, SystemdUnits};
 use crate::settings::Settings;
 
 pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &Place<'_>) -> Vec<Finding> {
-    let package = (!programs::ignored(settings, &needs.packages)).then(|| package(facts, needs));
+    let package = (!programs::ignored(settings, &needs.packages)).then(|| package(facts, settings, needs));
     let absent = package.as_ref().is_some_and(|package| package.status == CheckStatus::Fail);
     let mut findings: Vec<Finding> = package.into_iter().collect();
     findings.push(daemon::control(facts, place));
@@ -31,14 +31,14 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
     findings
 }
 
-fn package(facts: &Facts, needs: &Needs) -> Finding {
+fn package(facts: &Facts, settings: &Settings, needs: &Needs) -> Finding {
     let (iscsi, packages) = (&needs.iscsi, &needs.packages);
     let name = packages.iscsi_name();
     match iscsi.daemon_among(&facts.programs).is_some() {
         true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{name} is installed")),
         false => Finding::new("iscsi-package", CheckStatus::Fail, format!("{name} is not installed"))
             .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon_name()))
-            .remedy(packages.remedy(&packages.iscsi)),
+            .remedy(programs::remedy(facts, settings, packages, &packages.iscsi)),
     }
 }
 
@@ -119,6 +119,11 @@ fn unit(facts: &Facts, needs: &Needs, systemd: &SystemdUnits) -> Finding {
     let service = facts.units.get(&systemd.service);
     let active = [state.active, service.active].contains(&ActiveState::Active);
     let enabled = [state.file, service.file].contains(&FileState::Enabled) || state.file == FileState::Static;
+    if service.active == ActiveState::Failed {
+        return Finding::new(ID, CheckStatus::Fail, format!("{} failed", systemd.service))
+            .detail("systemd starts it no more once it failed a few times, and closes its socket")
+            .remedy(format!("see journalctl -u {}, then run csihost apply", systemd.service));
+    }
     let (status, summary) = match (active || facts.init == Init::Offline, enabled) {
         (true, true) if facts.init == Init::Offline => (CheckStatus::Pass, format!("{unit} is enabled")),
         (true, true) => (CheckStatus::Pass, format!("{unit} is enabled and active")),

@@ -1,6 +1,6 @@
 //! Pure: programs that a feature calls, and the packages that have them here.
 
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Mode};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
 use crate::profile::{PackageManager, Packages};
@@ -42,11 +42,11 @@ pub(super) fn check(facts: &Facts, settings: &Settings, packages: &Packages) -> 
     if features.rwx {
         let why =
             "volumes that many pods write to are mounted over NFS; their pods stay in ContainerCreating";
-        findings.push(one(facts, packages, "nfs-client", NFS, &packages.nfs, why));
+        findings.push(one(facts, settings, packages, ("nfs-client", NFS, &packages.nfs), why));
     }
     if features.encryption {
         let why = "encrypted volumes cannot be opened";
-        findings.push(one(facts, packages, "cryptsetup", CRYPTSETUP, &packages.cryptsetup, why));
+        findings.push(one(facts, settings, packages, ("cryptsetup", CRYPTSETUP, &packages.cryptsetup), why));
     }
     if features.flexvolume {
         findings.push(flexvolume(facts, packages));
@@ -54,13 +54,33 @@ pub(super) fn check(facts: &Facts, settings: &Settings, packages: &Packages) -> 
     findings
 }
 
-fn one(facts: &Facts, packages: &Packages, id: &str, program: &str, from: &[String], why: &str) -> Finding {
+/// What is to be done about packages that are missing: by csihost itself, where the policy says so.
+pub(super) fn remedy(facts: &Facts, settings: &Settings, packages: &Packages, names: &[String]) -> String {
+    if !names.is_empty() && names.iter().all(|name| facts.at_reboot.contains(name)) {
+        return format!("reboot this node: {} is installed, and there after that", names.join(" "));
+    }
+    let installs = settings.packages.unwrap_or(packages.policy) == Policy::Install;
+    match packages.manager.install_command(names) {
+        Some(_) if installs && facts.mode == Mode::Live => {
+            format!("run csihost apply: it installs {}", names.join(" "))
+        }
+        _ => packages.remedy(names),
+    }
+}
+
+fn one(
+    facts: &Facts,
+    settings: &Settings,
+    packages: &Packages,
+    (id, program, from): (&str, &str, &[String]),
+    why: &str,
+) -> Finding {
     if is_there(facts, program) {
         return Finding::new(id, CheckStatus::Pass, format!("{program} is there"));
     }
     Finding::new(id, CheckStatus::Fail, format!("{program} is not there"))
         .detail(why)
-        .remedy(packages.remedy(from))
+        .remedy(remedy(facts, settings, packages, from))
 }
 
 fn flexvolume(facts: &Facts, packages: &Packages) -> Finding {
