@@ -85,7 +85,7 @@ fn named(contract: &Contract) -> String {
     }
 }
 
-fn why(contract: &Contract) -> String {
+pub(super) fn why(contract: &Contract) -> String {
     let root = &contract.kubelet_path;
     match (contract.seen, contract.propagation) {
         (Seen::Absent, _) => format!(

@@ -15,6 +15,7 @@ mod kubernetes;
 mod newer;
 mod nfs;
 mod node;
+pub mod picture;
 mod programs;
 mod system;
 

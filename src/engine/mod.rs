@@ -21,6 +21,7 @@ mod turn;
 mod undo;
 
 pub use crate::checks::compare::{Comparison, Difference, Level};
+pub use crate::checks::picture::picture;
 pub use crate::host::{Host, save_new};
 pub use crate::settings::ConfigError;
 pub use capture::{Scene, capture};

@@ -15,6 +15,7 @@ pub mod kubelet;
 pub mod mount;
 pub mod node;
 pub mod path;
+pub mod picture;
 pub mod plan;
 pub mod process;
 pub mod receipt;

@@ -255,7 +255,7 @@ fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
 }
 
 /// The kubelet's root as a driver believes it to be: what stands before `/plugins/<driver>/csi.sock`.
-pub(super) fn believed_root(registration: &HostPath) -> Option<HostPath> {
+pub fn believed_root(registration: &HostPath) -> Option<HostPath> {
     let bytes = registration.as_bytes();
     let at = bytes.windows(9).rposition(|nine| nine == b"/plugins/")?;
     HostPath::parse(bytes.get(..at)?).ok()
