@@ -5,6 +5,7 @@ mod capture;
 mod check;
 mod compare;
 mod detect;
+mod map;
 mod output;
 mod plan;
 mod profile;
@@ -39,6 +40,8 @@ enum Verb {
     Compare(compare::Compare),
     /// Show the kubelet's root, the evidence for it, and what was rejected
     Detect(Reading),
+    /// Draw the node: who sees which directory, which way mounts travel, where it breaks
+    Map(map::Map),
     /// Capture a scene of this node as a tar.zst, secrets taken out, for support
     Capture(capture::Capture),
     /// Show the os-profiles: what each distribution needs, and which is in effect
@@ -131,6 +134,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Check(args) => check::run(&args).await,
         Verb::Compare(args) => compare::run(&args),
         Verb::Detect(args) => detect::run(&args).await,
+        Verb::Map(args) => map::run(&args).await,
         Verb::Capture(args) => capture::run(&args).await,
         Verb::Profile(verb) => profile::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,

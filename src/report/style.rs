@@ -19,6 +19,14 @@ pub fn stdout_colours() -> bool {
     allowed() && std::io::stdout().is_terminal()
 }
 
+/// How many columns stdout has; what is not a terminal has as many as people read at ease.
+pub fn stdout_width() -> usize {
+    match terminal_size::terminal_size_of(std::io::stdout()) {
+        Some((terminal_size::Width(columns), _)) => usize::from(columns),
+        None => 100,
+    }
+}
+
 /// Whether stderr takes colours.
 pub fn stderr_colours() -> bool {
     allowed() && std::io::stderr().is_terminal()

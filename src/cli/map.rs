@@ -1,0 +1,55 @@
+//! `csihost map`: the node as a picture.
+
+use super::{Common, End, output};
+use crate::engine;
+use crate::model::picture::Picture;
+use crate::report::{map, style};
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+/// What `map` takes.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: csihost map --format svg >node.svg")]
+pub(super) struct Map {
+    #[command(flatten)]
+    common: Common,
+    /// How it is drawn
+    #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
+    format: Format,
+    /// Print JSON (schema 1)
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For a terminal
+    Text,
+    /// For graphviz: csihost map --format dot | dot -Tpng
+    Dot,
+    /// For a browser
+    Svg,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    schema: u32,
+    #[serde(flatten)]
+    picture: &'a Picture,
+}
+
+pub(super) async fn run(args: &Map) -> Result<End> {
+    let (host, config) = args.common.open()?;
+    let picture = engine::picture(&engine::look(&host, &config).await?.facts);
+    if args.json {
+        output::json(&Json { schema: 1, picture: &picture })?;
+        return Ok(End::Done);
+    }
+    output::print(&match args.format {
+        Format::Text => map::text(&picture, style::stdout_width(), style::stdout_colours()),
+        Format::Dot => map::dot(&picture),
+        Format::Svg => map::svg(&picture),
+    })?;
+    Ok(End::Done)
+}
