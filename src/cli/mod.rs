@@ -8,6 +8,7 @@ mod detect;
 mod map;
 mod output;
 mod plan;
+mod probe;
 mod profile;
 mod status;
 mod undo;
@@ -42,6 +43,8 @@ enum Verb {
     Detect(Reading),
     /// Draw the node: who sees which directory, which way mounts travel, where it breaks
     Map(map::Map),
+    /// Prove what check foretells: mount a file below the kubelet's root, look who sees it, take it away
+    Probe(probe::Probe),
     /// Capture a scene of this node as a tar.zst, secrets taken out, for support
     Capture(capture::Capture),
     /// Show the os-profiles: what each distribution needs, and which is in effect
@@ -135,6 +138,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Compare(args) => compare::run(&args),
         Verb::Detect(args) => detect::run(&args).await,
         Verb::Map(args) => map::run(&args).await,
+        Verb::Probe(args) => probe::run(&args).await,
         Verb::Capture(args) => capture::run(&args).await,
         Verb::Profile(verb) => profile::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,

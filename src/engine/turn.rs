@@ -90,6 +90,7 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
             waiting.wait()?
         }
     };
+    super::probe::clean(host);
     let (seen, steps, settled) = match &mut manager(host, config).await {
         Manager::Systemd(manager) => turn(host, config, manager.as_mut()).await?,
         Manager::Offline(manager) => turn(host, config, manager).await?,

@@ -22,6 +22,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+pub mod probe;
 pub mod process;
 
 pub use lock::{Lock, Waiting};

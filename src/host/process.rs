@@ -19,7 +19,7 @@ use nix::sys::stat::{Mode as Bits, fstatat};
 use nix::unistd::read;
 use std::fmt::Write as _;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
@@ -90,6 +90,11 @@ impl Heads<'_> {
 }
 
 impl Proc<'_> {
+    /// The directory itself.
+    pub(super) fn handle(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
     /// The numbers of all processes.
     pub fn pids(&self) -> Result<Vec<i32>> {
         let failed = failed("list", &HostPath::from("/proc"));
@@ -170,6 +175,11 @@ impl Proc<'_> {
     /// The file that the process `pid` runs, as the kernel shows it.
     pub(super) fn exe(&self, pid: i32) -> Option<Vec<u8>> {
         self.link(&format!("{pid}/exe")).ok()
+    }
+
+    /// The mount namespace of csihost itself; whose mounts it would see is not asked of it.
+    pub fn own_mount_namespace(&self) -> Option<u64> {
+        self.namespaces("self").mnt
     }
 
     /// The namespaces of the host itself: PID 1's; live, where they cannot be read (a virtual

@@ -186,7 +186,7 @@ pub fn read_argument(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn file_id(stat: &FileStat) -> Option<FileId> {
+pub(super) fn file_id(stat: &FileStat) -> Option<FileId> {
     let part = |number: u64| u32::try_from(number).ok();
     let device = Device { major: part(major(stat.st_dev))?, minor: part(minor(stat.st_dev))? };
     Some(FileId { device, inode: stat.st_ino })

@@ -17,6 +17,7 @@ pub mod node;
 pub mod path;
 pub mod picture;
 pub mod plan;
+pub mod probe;
 pub mod process;
 pub mod receipt;
 pub mod service;

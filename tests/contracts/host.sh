@@ -3,7 +3,7 @@ set -euo pipefail
 shopt -s inherit_errexit
 S=/var/lib/kubelet
 mount --make-rprivate /
-for dir in /var/lib /srv /run/test; do mkdir -p "$dir"; mount -t tmpfs -o mode=755 tmpfs "$dir"; done
+for dir in /var/lib /srv /run/test /run/csihost; do mkdir -p "$dir"; mount -t tmpfs -o mode=755 tmpfs "$dir"; done
 [ -n "${PRIVATE_HOST:-}" ] || mount --make-rshared /
 kubelet_pid='' plugin_pid=''
 
@@ -82,6 +82,14 @@ judge() {
         in_ns "${!pid}" realpath -m "$R/pods" "$R/plugins/kubernetes.io/csi" >"$OUT/$who.paths"
     done
     cat /proc/1/mountinfo >"$OUT/host.mountinfo"
+    "$CSIHOST" probe --json --config /dev/null >"$OUT/probe.json" || [ $? = 3 ]
+    for who in kubelet plugin; do
+        local pid=${who}_pid
+        cmp "/proc/${!pid}/mountinfo" "$OUT/$who.mountinfo"
+    done
+    cmp /proc/1/mountinfo "$OUT/host.mountinfo"
+    [ -z "$(find /var/lib /srv -name '.csihost*')" ]
+    [ ! -e /run/csihost/probe.json ]
     echo "$R" >"$OUT/root"
     # The kubelet makes the directory above, the plugin its target, and mounts there.
     in_ns "$kubelet_pid" mkdir -p "$target"

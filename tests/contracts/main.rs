@@ -1,9 +1,12 @@
 //! Prediction and outcome: in each arrangement of a kubelet, a plugin and their mounts csihost says
 //! whether a volume will arrive, then the plugin really mounts one at the string that the kubelet
-//! would send, and somebody looks in the kubelet's mount namespace. Kubelet and plugin are stand-ins,
+//! would send, and somebody looks in the kubelet's mount namespace. `csihost probe` has to find the
+//! same. Kubelet and plugin are stand-ins,
 //! everything else is this machine's kernel. It needs root; without it the tests say so and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Tests.
+
+mod probe;
 
 use csihost::model::contract::{Contract, Lookup, Plugin, Plugins, Propagation, Publisher, Seat, Seen, View};
 use csihost::model::kubelet::KubeletRoot;
@@ -274,6 +277,22 @@ fn faults(arrangement: &Arrangement) -> Vec<String> {
     expect("by the texts", json!([foretold.seen, foretold.propagation]), expected.clone());
     expect("by the texts it holds", json!(foretold.holds), json!(arrived));
     expect("the volume arrived", json!(arrived), json!(holds));
+
+    let probed: Value = serde_json::from_str(&text("probe.json")).unwrap();
+    let trials = probed["trials"].as_array().unwrap();
+    let of = |role: &str| trials.iter().filter(|trial| trial["from"]["role"] == role).collect::<Vec<_>>();
+    expect("probe: it agrees with check", probed["agrees"].clone(), json!(true));
+    expect("probe: it holds", probed["holds"].clone(), json!(arrived));
+    let seen = |trial: &Value| trial["seen"].as_bool().unwrap_or(false);
+    expect(
+        "probe: from the plugin",
+        json!(of("plugin").into_iter().map(seen).collect::<Vec<_>>()),
+        json!([arrived]),
+    );
+    let to_plugin = matches!(arrangement.propagation, Propagation::Bidirectional | Propagation::ToPlugin);
+    let from_kubelet = of("kubelet").into_iter().filter(|trial| trial["to"]["role"] == "plugin").map(seen);
+    expect("probe: to the plugin", json!(from_kubelet.collect::<Vec<_>>()), json!([to_plugin]));
+    expect("probe: gone", json!(trials.iter().any(|trial| trial["gone"] == false)), json!(false));
 
     let said: Value = serde_json::from_str(&text("check.json")).unwrap();
     let all = said["contracts"].as_array().unwrap();
