@@ -27,6 +27,15 @@ const BELIEVED: &str = "where this driver was told that the kubelet is";
 /// A directory, wherever it is mounted.
 type Identity = (Device, Vec<u8>);
 
+/// The directories of the host that are in a picture.
+pub fn directories(facts: &Facts) -> Vec<HostPath> {
+    let roots = facts.detection.host_dir().cloned().into_iter().chain([HostPath::from(STANDARD_PATH)]);
+    let names = NAMES.iter().take(3);
+    roots
+        .flat_map(|root| std::iter::once(root.clone()).chain(names.clone().map(move |name| root.join(name))))
+        .collect()
+}
+
 /// The picture of these facts.
 pub fn picture(facts: &Facts) -> Picture {
     Painter { facts, picture: Picture::default(), known: Vec::new() }.paint()
@@ -80,8 +89,9 @@ impl Painter<'_> {
                     (0, 1) => "What the plugin here mounts there arrives.".to_owned(),
                     (0, all) => format!("What all {all} plugins here mount there arrives."),
                     (_, 1) => "What the plugin here mounts there does not arrive.".to_owned(),
+                    (1, all) => format!("What 1 of the {all} plugins here mounts there does not arrive."),
                     (broken, all) => {
-                        format!("Of {all} plugins here, {broken} mount where it does not arrive.")
+                        format!("What {broken} of the {all} plugins here mount there does not arrive.")
                     }
                 };
                 format!("The kubelet asks plugins for volumes at {root}/pods. {verdict}")

@@ -41,7 +41,7 @@ struct Json<'a> {
 
 pub(super) async fn run(args: &Map) -> Result<End> {
     let (host, config) = args.common.open()?;
-    let picture = engine::picture(&engine::look(&host, &config).await?.facts);
+    let picture = engine::picture(&host, &config).await?;
     if args.json {
         output::json(&Json { schema: 1, picture: &picture })?;
         return Ok(End::Done);

@@ -54,7 +54,7 @@ fn scene(name: &str) -> String {
 fn scenes() -> BTreeMap<String, String> {
     let contracts =
         CONTRACTS.iter().map(|name| (*name, project(&format!("tests/scenes/contracts/{name}.scene"))));
-    let own = ["no-kubelet", "rke-bridged-one-of-two-broken"]
+    let own = ["no-kubelet", "rke-bridged-one-of-two-broken", "containerised-kubelet-bridged"]
         .map(|name| (name, project(&format!("tests/map/{name}.scene"))));
     contracts
         .chain(own)
@@ -162,6 +162,17 @@ fn the_bridge_joins_directories_and_a_breach_says_why_and_what_to_do() {
     assert_eq!(breach["at"], 1);
     assert!(breach["reason"].as_str().unwrap().contains("stays in its container"), "{breach}");
     assert!(breach["remedy"].as_str().unwrap().contains("csi.kubeletRootDir"), "{breach}");
+}
+
+#[test]
+fn what_is_there_is_shown_though_nothing_is_to_be_bridged() {
+    let scratch = tempfile::tempdir().unwrap();
+    let settings = scratch.path().join("csihost.toml");
+    std::fs::write(&settings, "[bridge]\nenabled = false\n").unwrap();
+    for name in ["no-kubelet", "microk8s-link"] {
+        let (scene, settings) = (&scenes()[name], settings.to_str().unwrap());
+        assert_eq!(map(scene, &["--config", settings]), map(scene, &[]));
+    }
 }
 
 #[test]

@@ -187,6 +187,9 @@ struct Legend {
 }
 
 fn legend(picture: &Picture, top: usize, width: usize) -> Legend {
+    if picture.directories.is_empty() && picture.arrows.is_empty() && picture.notes.is_empty() {
+        return Legend { drawn: String::new(), bottom: top - GAP };
+    }
     let mut drawn = format!("<path d=\"M{MARGIN} {top}h{width}\" stroke=\"#d4dae1\" stroke-width=\"1\"/>\n");
     let mut y = top + LINE;
     let room = (width - 84) / CHAR;

@@ -200,3 +200,54 @@ fn legend(picture: &Picture, width: usize) -> Vec<Line> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::path::HostPath;
+    use crate::model::picture::{Breach, Directory, Mounts};
+
+    /// A kubelet, and a plugin that only receives mounts.
+    fn picture() -> Picture {
+        let place =
+            Place { name: "pods", directory: Some(0), mounts: Some(Mounts::Receives), published: true };
+        let root = HostPath::from("/a/path/that/is/longer/than/a/narrow/terminal/is/wide/and/then/some/more");
+        let tree = Tree { path: root, role: "what it is", link: None, places: vec![place] };
+        let space = |kind| Space {
+            kind,
+            name: "one".into(),
+            detail: String::new(),
+            more: 0,
+            trees: vec![tree.clone()],
+        };
+        Picture {
+            headline: "All is said in one sentence, which is longer than a narrow terminal is wide.".into(),
+            boxes: vec![space(SpaceKind::HostAndKubelet), space(SpaceKind::Plugin)],
+            directories: vec![Directory { letter: "A".into(), origin: "/ on disk (ext4)".into() }],
+            arrows: vec![Arrow { to: 1, propagation: Propagation::ToPlugin, holds: false }],
+            breaches: vec![Breach { at: 1, reason: "Because.".into(), remedy: "do this".into() }],
+            ..Picture::default()
+        }
+    }
+
+    #[test]
+    fn it_is_as_wide_as_the_terminal_within_reason() {
+        for (asked, given) in [(20, 60), (80, 80), (300, 110)] {
+            let drawn = text(&picture(), asked, false);
+            let widest = drawn.lines().map(columns).max();
+            assert_eq!(widest, Some(given), "{drawn}");
+        }
+    }
+
+    #[test]
+    fn colours_change_nothing_but_the_colour_and_a_breach_is_red() {
+        let (plain, coloured) = (text(&picture(), 80, false), text(&picture(), 80, true));
+        let mut without = coloured.clone();
+        for code in [0, 1, 2, 31, 32] {
+            without = without.replace(&format!("\x1b[{code}m"), "");
+        }
+        let trimmed: Vec<&str> = without.lines().map(str::trim_end).collect();
+        assert_eq!(trimmed, plain.lines().collect::<Vec<_>>());
+        assert!(coloured.contains("\x1b[31mBecause.\x1b[0m") && coloured.contains("\x1b[31m──────▶\x1b[0m"));
+    }
+}

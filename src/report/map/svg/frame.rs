@@ -11,6 +11,9 @@ const LONGEST: usize = 62;
 /// Above the first line, with the name in it.
 const HEAD: usize = 36;
 
+/// Columns beside the text for the brackets that join directories.
+const JOINS: usize = 9;
+
 /// On which side of the picture a box stands; badges are on the side of the curves.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -93,6 +96,7 @@ impl<'a> Frame<'a> {
         }
         let named = columns(&cut(&space.name, 40)) + 18;
         let widest = lines.iter().map(Line::columns).max().unwrap_or_default().max(named).max(38);
+        let widest = if joined(space) { widest + JOINS } else { widest };
         let is_met = |line: &Line| match line {
             Line::Place(place) => place.published || space.kind != SpaceKind::Plugin,
             _ => false,
@@ -190,10 +194,10 @@ impl<'a> Frame<'a> {
                 continue;
             }
             done.push(directory);
-            // In the margin beyond the words, where few joins are many at once.
+            // In a lane of its own beyond the words.
             let (edge, reach) = match self.side {
                 Side::Left => (x + width - PAD - 26, x + width - PAD - 40 - (lane % 4) * 9),
-                Side::Right => (x + width - PAD, x + width - PAD + 8),
+                Side::Right => (x + width - PAD - 38, x + width - PAD - 27 + (lane % 4) * 9),
             };
             let _ = writeln!(
                 out,
@@ -204,4 +208,14 @@ impl<'a> Frame<'a> {
         }
         out
     }
+}
+
+/// Whether a directory is in two places of one box.
+fn joined(space: &Space) -> bool {
+    let mut seen: Vec<usize> =
+        space.trees.iter().flat_map(|tree| &tree.places).filter_map(|place| place.directory).collect();
+    let all = seen.len();
+    seen.sort_unstable();
+    seen.dedup();
+    seen.len() < all
 }
