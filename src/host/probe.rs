@@ -101,11 +101,20 @@ impl Proc<'_> {
         };
         let namespace = open("ns/mnt", OFlag::O_RDONLY);
         let root = open("root", OFlag::O_PATH | OFlag::O_DIRECTORY);
-        // The handles are of the process that was asked for only if it is there still.
-        if started.is_none() || self.started(pid) != started {
-            return Ok(None);
+        let gone = |errno: Errno| matches!(errno, Errno::ENOENT | Errno::ESRCH);
+        match (namespace, root) {
+            // A process that has ended, and that nobody has waited for, has neither.
+            (Err(error), _) | (_, Err(error)) if gone(error.errno) => Ok(None),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            // The handles are of the process that was asked for only if it is there still.
+            (Ok(namespace), Ok(root)) => {
+                Ok((started.is_some() && self.started(pid) == started).then_some(Door {
+                    pid,
+                    namespace,
+                    root,
+                }))
+            }
         }
-        Ok(Some(Door { pid, namespace: namespace?, root: root? }))
     }
 }
 
