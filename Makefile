@@ -93,8 +93,7 @@ lint: tools
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
-	cargo test --locked --features node-tests --test node --test node_iscsi --test node_scenes \
-	    --test node_packages --test node_direct
+	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 
