@@ -158,18 +158,31 @@ impl Prober<'_> {
             .map(|(plugin, contract)| (party(plugin), plugin, contract))
             .collect();
         let mut lookers: Vec<(Party, bool)> = self.of_host(host, directory, publisher);
-        lookers.extend(plugins.iter().map(|(party, _, contract)| {
+        // Where only what is staged differs, nothing is foretold of pods.
+        let staged = |plugin: &Plugin, contract: &Contract| {
+            let theirs = &publisher.view.pods.found;
+            contract.seen == Seen::Different
+                && matches!(theirs, Some(Some(_)))
+                && plugin.view.pods.found == *theirs
+        };
+        let foretold = plugins.iter().filter(|(_, plugin, contract)| !staged(plugin, contract));
+        lookers.extend(foretold.map(|(party, _, contract)| {
             let arrives = matches!(contract.propagation, Propagation::Bidirectional | Propagation::ToPlugin);
             (party.clone(), arrives)
         }));
         let mut trials = self.try_from(kubelet, &lookers)?;
-        for (party, _, contract) in &plugins {
+        for (party, plugin, contract) in &plugins {
             let to = [(kubelet.clone(), contract.holds)];
             match contract.seen {
                 // What is not there is not made: it would be in the container's own file system.
                 Seen::Absent => {
                     trials.push(untried(party, &to, "absent: the plugin does not have the directory"))
                 }
+                Seen::Different if staged(plugin, contract) => trials.push(untried(
+                    party,
+                    &to,
+                    "different: volumes are staged in another directory than the kubelet's",
+                )),
                 Seen::Different => {
                     trials.push(untried(party, &to, "different: the plugin has another directory there"))
                 }

@@ -127,3 +127,21 @@ fn nothing_is_mounted_where_others_may_write_or_outside_of_the_hosts_mount_names
            clean"#,
     );
 }
+
+#[test]
+fn of_a_plugin_that_stages_elsewhere_nothing_is_claimed_about_pods() {
+    let Some(out) = script(
+        r#"kubelet $S; mkdir -p $S/plugins/kubernetes.io/csi
+           plugin $S/plugins/x.example $S/pods:$S/pods:rshared /srv/other:$S/plugins/kubernetes.io/csi:rprivate
+           plugins=$plugin_pid; before=$(tables)
+           probe --json; clean; cp /run/test/said "$OUT/json""#,
+    ) else {
+        return;
+    };
+    let said: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(out.path().join("json")).unwrap()).unwrap();
+    assert_eq!((&said["agrees"], &said["holds"]), (&true.into(), &false.into()));
+    let trials = said["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 1, "{trials:?}");
+    assert!(trials[0]["note"].as_str().unwrap().contains("staged in another directory"), "{trials:?}");
+}
