@@ -59,6 +59,17 @@ pub enum Naming {
     Unusable(String),
 }
 
+/// Where images keep what they fill /etc with: ostree's (ostree-admin-deploy(1)), systemd's
+/// (tmpfiles.d(5), `C`), Flatcar's. A name that is there too came with the image: Fedora CoreOS
+/// had one, the same for all machines of a release (coreos/fedora-coreos-tracker#596).
+const IMAGES: [&str; 3] = ["/usr/etc", "/usr/share/factory/etc", "/usr/share/flatcar/etc"];
+
+/// Where an image may have the file that is at `path` in /etc.
+pub fn image_copies(path: &HostPath) -> Vec<HostPath> {
+    let below = path.below(&HostPath::from("/etc")).map(<[u8]>::to_vec);
+    below.iter().flat_map(|name| IMAGES.map(|image| HostPath::from(image).join(name))).collect()
+}
+
 /// Judges the initiator name of the host with these facts. `baked` are names that are known to be
 /// part of an image.
 pub fn naming(facts: &Facts, path: &HostPath, baked: &[String]) -> Naming {
@@ -87,7 +98,8 @@ pub fn naming(facts: &Facts, path: &HostPath, baked: &[String]) -> Naming {
         };
     }
     let shared = |why| Naming::Needed { why, shared: Some(name.clone()) };
-    if baked.iter().any(|baked| baked.as_bytes() == name) {
+    let of_image = |copy: &HostPath| parse(facts.file(copy).bytes()) == InitiatorName::Named(name.clone());
+    if baked.iter().any(|baked| baked.as_bytes() == name) || image_copies(path).iter().any(of_image) {
         return shared("every machine of this image has the same");
     }
     match &facts.initiator {
@@ -204,6 +216,18 @@ mod tests {
         }
         let good = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
         assert_eq!(judged(&good), Naming::Own(b"iqn.a".to_vec()));
+    }
+
+    #[test]
+    fn a_name_that_the_image_has_too_is_not_this_machines() {
+        let mut facts = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
+        let image = HostPath::from("/usr/etc/iscsi/initiatorname.iscsi");
+        assert!(image_copies(&HostPath::from(PATH)).contains(&image));
+        for (name, needed) in [("iqn.a", true), ("iqn.b", false)] {
+            let other = host(Mode::Live, Some(&format!("InitiatorName={name}\n")));
+            facts.files.insert(image.clone(), other.file(&HostPath::from(PATH)).clone());
+            assert_eq!(is_needed(&judged(&facts)), needed, "{name}");
+        }
     }
 
     #[test]

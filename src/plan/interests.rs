@@ -2,6 +2,7 @@
 
 use super::bridge::{drop_in_path, kubelet_units, unit_path};
 use super::{directories, iscsi, modules, multipath, packages};
+use crate::iscsi::initiator::image_copies;
 use crate::model::asked::Interests;
 use crate::model::facts::Facts;
 use crate::model::kubelet::Detection;
@@ -36,6 +37,7 @@ pub fn early(
     }
     if let Some(Needs { iscsi, .. }) = profile.needs().filter(|_| settings.iscsi) {
         interests.files.extend([iscsi.conf.clone(), iscsi.initiator_name.clone()]);
+        interests.files.extend(image_copies(&iscsi.initiator_name));
         interests.programs.extend(iscsi.daemon.iter().cloned());
         multipath::early(settings, &mut interests);
     }
