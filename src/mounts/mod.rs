@@ -2,6 +2,7 @@
 
 pub mod bridge;
 pub mod contract;
+pub mod fstab;
 pub mod mountinfo;
 pub mod plugins;
 pub mod propagate;
