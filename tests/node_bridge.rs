@@ -109,3 +109,249 @@ fn fifty_volumes_outlive_everything_that_is_done_to_the_bridge() {
 fn fifty_volumes_outlive_everything_on_a_shared_root_too() {
     fifty_volumes_outlive_everything(container().shared_root());
 }
+
+// ---- what is there already
+
+/// A bridge as a person makes it.
+const BY_HAND: &str = "
+    by_hand() { # BIND-OPTION: a whole bridge as somebody made it
+        local dir
+        for dir in $bridge; do
+            mkdir -p $standard/$dir
+            mount --$1 $root/$dir $standard/$dir
+            mount --make-rshared $standard/$dir
+        done
+    }
+";
+
+#[test]
+fn a_bridge_made_by_hand_is_left_and_comes_back_after_a_reboot() {
+    container().shared_root().then("ready").run(&format!(
+        "{BY_HAND}
+         broken_node; install_csihost; csihost undo; not_bridged
+         by_hand rbind
+         cat /proc/1/mountinfo >mounts
+         csihost apply
+         same mounts /proc/1/mountinfo
+         ready"
+    ));
+}
+
+#[test]
+fn a_bridge_in_fstab_is_left_to_fstab() {
+    let bound = "ready; [ ! -e /etc/systemd/system/var-lib-kubelet-pods.mount ]";
+    container().shared_root().then(bound).run(&format!(
+        "{BY_HAND}
+         broken_node; install_csihost; csihost undo; not_bridged
+         for dir in $bridge; do
+             mkdir -p $standard/$dir
+             echo \"$root/$dir $standard/$dir none rbind 0 0\" >>/etc/fstab
+         done
+         systemctl daemon-reload
+         csihost apply
+         {bound}
+         sed -i \"s,$root/pods ,/srv ,\" /etc/fstab
+         csihost plan --json >plan || :
+         grep -F bridge-foreign-fstab plan
+         sed -i \"s,/srv ,$root/pods ,\" /etc/fstab"
+    ));
+}
+
+#[test]
+fn bridges_that_do_harm_are_named() {
+    container().shared_root().run(&format!(
+        "{BY_HAND}
+         broken_node; install_program
+         by_hand bind
+         mount --make-private $standard/pods
+         csihost plan --json >plan || :
+         grep -F bridge-not-shared plan
+         for dir in $bridge; do umount $standard/$dir; done
+
+         mkdir -p /srv/wrong; mount --bind /srv/wrong $standard/pods
+         csihost plan --json >plan || :
+         grep -F bridge-foreign-mount plan; grep -F /srv/wrong plan
+         umount $standard/pods
+
+         mount --rbind $root $standard
+         csihost check >found || :
+         cat found
+         grep -F 'hides device-plugins and pki' found
+         umount $standard
+         csihost apply; ready"
+    ));
+}
+
+#[test]
+fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it() {
+    container().run(
+        "broken_node; install_program
+         mkdir -p $standard/pods $standard/plugins/driver.longhorn.io
+         volume=$standard/pods/0b8d/volumes/kubernetes.io~csi/pvc-1/mount
+         mkdir -p $volume; echo data >$volume/file
+         csihost plan --json >plan || :
+         grep -F bridge-hides-volumes plan; grep -F $volume plan
+         rm $volume/file
+
+         python3 -c 'import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' \
+             $standard/plugins/driver.longhorn.io/csi.sock 2>/dev/null ||
+             perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un($ARGV[0])) or die' \
+                 $standard/plugins/driver.longhorn.io/csi.sock
+         csihost plan --json >plan || :
+         grep -F bridge-false-tree plan; grep -F csi.sock plan
+         rm $standard/plugins/driver.longhorn.io/csi.sock
+         csihost apply; ready
+
+         csihost undo
+         [ -d $volume ]
+         mkdir $standard/pod-resources
+         csihost plan --json >plan || :
+         grep -F bridge-other-kubelet plan
+         rmdir $standard/pod-resources
+         csihost apply; ready",
+    );
+}
+
+// ---- what is not there yet, and where nothing can be written
+
+#[test]
+fn a_root_on_a_file_system_that_is_not_mounted_is_waited_for() {
+    container()
+        .shared_root()
+        .then(
+            "grep -F ' /opt/rke ' /proc/1/mountinfo
+             bridged; travels; nothing_planned",
+        )
+        .run(
+            "break_iscsi; install_csihost
+             mkdir -p /etc/csihost /opt/rke
+             printf '[kubelet]\nroot-dir = \"%s\"\n' $root >/etc/csihost/csihost.toml
+             echo 'disk /opt/rke tmpfs noauto,mode=755 0 0' >>/etc/fstab; systemctl daemon-reload
+             csihost plan --json >plan || :
+             grep -F bridge-root-not-mounted plan
+             fails 'nothing is mounted' csihost apply
+             not_bridged; [ ! -e $root ]
+             mount /opt/rke
+             csihost apply
+             bridged; travels; nothing_planned
+             sed -i 's/noauto,/defaults,/' /etc/fstab",
+        );
+}
+
+#[test]
+fn where_etc_is_read_only_the_units_are_in_run_and_made_anew_at_every_boot() {
+    let there = "bridged; travels; nothing_planned
+         grep -F Generated /run/systemd/system/var-lib-kubelet-pods.mount
+         grep -F Wants= /run/systemd/system/kubelet.service.d/50-csihost.conf
+         [ ! -e /etc/systemd/system/var-lib-kubelet-pods.mount ]
+         csihost check >found || :
+         grep -F '/etc is read-only' found";
+    container()
+        .then(there)
+        .then(&format!(
+            "{there}
+             # The kubelet started after the bridge was there.
+             turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
+             start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
+             [ $turn -lt $start ]
+             mount -o remount,bind,rw /etc; umount /etc
+             csihost apply
+             [ ! -e /run/systemd/system/var-lib-kubelet-pods.mount ]
+             ready
+             csihost undo >/dev/null; nothing=$(find /run/systemd/system -name '*kubelet*.mount'); [ -z \"$nothing\" ]"
+        ))
+        .run(
+            "broken_node; install_csihost; csihost undo
+             systemctl enable iscsid.socket
+             sed -i 's|^iscsid.startup *=.*|iscsid.startup = /bin/systemctl start iscsid.socket|' /etc/iscsi/iscsid.conf
+             mkdir -p /etc/modules-load.d
+             cat >/etc/systemd/system/ro-etc.service <<-END
+	[Unit]
+	DefaultDependencies=no
+	After=local-fs-pre.target
+	Before=local-fs.target csihost-boot.service
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=/bin/sh -c 'mount --bind /etc /etc && mount -o remount,bind,ro /etc'
+	[Install]
+	WantedBy=local-fs.target
+	END
+             systemctl daemon-reload
+             systemctl -q enable ro-etc",
+        );
+}
+
+// ---- a bridge that is no longer wanted
+
+/// Words for a kubelet that moves.
+const MOVES: &str = "
+    kubelet_at() { # ROOT
+        mkdir -p /etc/systemd/system/kubelet.service.d
+        printf '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --root-dir=%s\n' $1 >/etc/systemd/system/kubelet.service.d/root.conf
+        systemctl daemon-reload
+        systemctl restart kubelet
+        root=$1
+    }
+    no_units() {
+        local found
+        found=$(ls /etc/systemd/system/*kubelet*.mount 2>/dev/null) || :
+        [ -z \"$found\" ] || fail \"still there: $found\"
+    }
+";
+
+#[test]
+fn a_bridge_follows_the_kubelet_to_another_root() {
+    container().shared_root().then("root=/srv/two; ready").run(&format!(
+        "{MOVES}
+         broken_node; install_csihost; ready
+         kubelet_at /srv/one
+         csihost apply; ready
+         # With a volume below, the old one stays until a reboot, and nothing is left to do.
+         mkdir $root/pods/volume; mount -t tmpfs volume $root/pods/volume; touch $root/pods/volume/file
+         kubelet_at /srv/two
+         csihost apply
+         nothing_planned
+         [ -e /srv/one/pods/volume/file ] && [ -e $standard/pods/volume/file ]
+         csihost check >found || :
+         grep -F 'earlier root /srv/one' found
+         grep -F What=/srv/two/pods /etc/systemd/system/var-lib-kubelet-pods.mount"
+    ));
+}
+
+#[test]
+fn a_bridge_that_nobody_wants_goes_at_once_or_at_the_next_reboot() {
+    container().then("not_bridged; nothing_planned").run(&format!(
+        "{MOVES}
+         broken_node; snapshot >before; install_csihost; ready
+         mkdir -p /etc/csihost; printf '[bridge]\nenabled = false\n' >/etc/csihost/csihost.toml
+         csihost apply
+         nothing_planned; not_bridged; no_units
+         rm /etc/csihost/csihost.toml
+         csihost apply; ready
+
+         mkdir $root/pods/volume; mount -t tmpfs volume $root/pods/volume; touch $root/pods/volume/file
+         printf '[bridge]\nenabled = false\n' >/etc/csihost/csihost.toml
+         csihost apply
+         nothing_planned; no_units
+         [ -e $root/pods/volume/file ] && [ -e $standard/pods/volume/file ]
+         csihost check >found || :
+         grep -F 'goes at the next reboot' found
+         umount $root/pods/volume
+         # By now nothing keeps it.
+         csihost apply; nothing_planned; not_bridged"
+    ));
+}
+
+#[test]
+fn a_kubelet_that_moves_to_the_standard_path_loses_the_bridge_and_no_volume() {
+    container().shared_root().then("not_bridged; nothing_planned").run(&format!(
+        "{MOVES}
+         broken_node; install_csihost; ready
+         mkdir $root/pods/volume; mount -t tmpfs volume $root/pods/volume; touch $root/pods/volume/file
+         kubelet_at $standard
+         csihost apply
+         nothing_planned; no_units
+         [ -e $standard/pods/volume/file ]"
+    ));
+}

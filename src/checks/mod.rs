@@ -49,9 +49,9 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.push(kubelet::check(facts));
     findings.push(kubernetes::version(facts, settings));
     findings.extend(kubernetes::flexvolume_dir(facts, settings));
-    if settings.bridge.enabled && needs.is_some() {
+    if needs.is_some() {
         let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
-        findings.extend(bridge::check(facts, &names));
+        findings.extend(bridge::check(facts, &names, settings.bridge.enabled));
     }
     contract::add(facts, &mut findings);
     findings.into_iter().map(|finding| counted(finding, settings)).collect()

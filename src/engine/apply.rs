@@ -4,6 +4,7 @@
 //! stops what needs it and nothing else.
 
 use super::receipt::Store;
+use super::unmount::unmount;
 use crate::host::{Host, HostError};
 use crate::iscsi::initiator;
 use crate::model::digest::Digest;
@@ -79,10 +80,12 @@ impl<M: ServiceManager> Writer<'_, M> {
     }
 
     fn note_bridge(&mut self, plan: &Plan) -> Result<()> {
+        let earlier = self.store.receipt.bridge.as_ref();
         if let Some(root) = &plan.bridge
-            && self.store.receipt.bridge.as_ref().map(|bridge| &bridge.root) != Some(root)
+            && earlier.map(|bridge| &bridge.root) != Some(root)
         {
-            self.store.receipt.bridge = Some(BridgeRecord { root: root.clone() });
+            let next = earlier.map_or_else(|| BridgeRecord::new(root.clone()), |b| b.followed_by(root));
+            self.store.receipt.bridge = Some(next);
             self.store.save()?;
         }
         Ok(())
@@ -102,6 +105,7 @@ impl<M: ServiceManager> Writer<'_, M> {
                 let patched = edit::apply(&file.bytes, splices)
                     .filter(|patched| Digest::of(&file.bytes) == *before && Digest::of(patched) == *after)
                     .with_context(|| format!("{path} was changed meanwhile; run csihost apply again"))?;
+                self.store.receipt.reload_pending |= is_systemds(path);
                 self.store.intend(&what)?;
                 self.host.write(path, &patched, file.attributes)?;
                 self.store.done(&what)
@@ -132,6 +136,12 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.done(&what)
             }
             Action::DisableUnit { unit } => {
+                let enabled = Changed::Enabled { unit: unit.clone() };
+                if self.store.receipt.changes.iter().any(|change| change.what == enabled) {
+                    // csihost's own doing: with that undone there is nothing left to undo.
+                    self.manager.disable(unit).await?;
+                    return self.store.forget(&enabled);
+                }
                 let what = Changed::Disabled { unit: unit.clone() };
                 self.store.intend(&what)?;
                 self.manager.disable(unit).await?;
@@ -139,6 +149,9 @@ impl<M: ServiceManager> Writer<'_, M> {
             }
             Action::ShareMount { path, unit: None } => self.mount(path, |host| host.share(path)),
             Action::Mount { from, to } => self.mount(to, |host| host.bind(from, to)),
+            Action::Unmount { path, unit } => {
+                unmount(self.host, self.manager, &mut self.store, unit, path).await
+            }
             Action::StartUnit { unit } | Action::ShareMount { unit: Some(unit), .. } => {
                 self.reload().await?;
                 let what = Changed::Started { unit: unit.clone() };
@@ -162,8 +175,9 @@ impl<M: ServiceManager> Writer<'_, M> {
                     self.make_directory(&parent, 0o700)?;
                 }
                 let what = Changed::Moved { path: path.clone(), to: to.clone() };
+                self.store.receipt.reload_pending |= is_systemds(path);
                 self.store.intend(&what)?;
-                self.host.rename(path, to)?;
+                self.host.move_to(path, to)?;
                 self.store.done(&what)
             }
             Action::LoadModule { module } => {
@@ -281,6 +295,12 @@ impl<M: ServiceManager> Writer<'_, M> {
         }
         self.store.save()
     }
+}
+
+/// Whether systemd makes units of what is at `path`.
+pub(super) fn is_systemds(path: &HostPath) -> bool {
+    ["/etc/systemd", "/run/systemd"].iter().any(|place| path.starts_with(&HostPath::from(*place)))
+        || path.as_bytes() == b"/etc/fstab"
 }
 
 /// Steps of one kind in a row are told in one line.

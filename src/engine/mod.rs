@@ -21,6 +21,7 @@ mod status;
 mod tree;
 mod turn;
 mod undo;
+mod unmount;
 
 pub use crate::checks::compare::{Comparison, Difference, Level};
 pub use crate::host::{Host, save_new};

@@ -87,6 +87,8 @@ pub(super) async fn observe<M: ServiceManager>(
             .flat_map(|due| due.packages.iter().cloned())
             .collect(),
         generated: receipt.generated().cloned().collect(),
+        started: receipt.started().cloned().collect(),
+        units_read_only: host.mode() == Mode::Live && host.read_only(&HostPath::from(UNITS)),
         bridge: receipt.bridge.clone(),
         ..Facts::new(host.mode(), init)
     };
@@ -97,6 +99,8 @@ pub(super) async fn observe<M: ServiceManager>(
         facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &needs.iscsi.nodes);
     }
     fetch(host, &mut facts, &early);
+    let contents = interests::contents(&facts, settings);
+    fetch(host, &mut facts, &contents);
 
     let units = interests::units(&facts, settings, profile);
     fetch(host, &mut facts, &units);
@@ -151,6 +155,9 @@ async fn unit_states<M: ServiceManager>(host: &Host, manager: &mut M, asked: &In
 fn fetch(host: &Host, facts: &mut Facts, interests: &Interests) {
     for path in &interests.dirs {
         facts.dirs.entry(path.clone()).or_insert_with(|| host.directory(path));
+    }
+    for path in &interests.surveys {
+        facts.surveys.entry(path.clone()).or_insert_with(|| host.survey(path));
     }
     for path in &interests.files {
         facts.files.entry(path.clone()).or_insert_with(|| host.file(path));

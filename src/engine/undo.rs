@@ -3,19 +3,20 @@
 //! The bridge's unit files go at once; a bridge that carries volumes of running pods stays
 //! mounted until a reboot, because unmounting it would take them from both trees.
 
+use super::apply::is_systemds;
 use super::config::Config;
 use super::manager::{Manager, manager};
 use super::receipt::Store;
+use super::unmount::mounts;
 use crate::host::Host;
 use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::facts::{Init, Mode};
 use crate::model::generated::{Origin, origin};
-use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
 use crate::model::unit::{ActiveState, UnitName};
-use crate::mounts::{mountinfo, resolve, unit_name};
+use crate::mounts::{resolve, unit_name};
 use crate::report::journal;
 use crate::systemd::{ServiceManager, StopMode};
 use anyhow::{Context, Result, bail};
@@ -82,10 +83,9 @@ impl<M: ServiceManager> Undo<'_, M> {
         let changes: Vec<Changed> = self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
         // Links first: systemd finds them by the unit's file.
         for change in &changes {
-            if let Changed::Enabled { unit } | Changed::Disabled { unit } = change {
-                let enabled = matches!(change, Changed::Enabled { .. });
-                let fate = self.unlink(unit, enabled).await;
-                self.settle(change, if enabled { "disable" } else { "enable" }, unit.to_string(), fate)?;
+            if let Changed::Enabled { unit } = change {
+                let fate = self.manager.disable(unit).await.map(|()| Fate::Restored);
+                self.settle(change, "disable", unit.to_string(), fate.map_err(Into::into))?;
             }
         }
         for change in &changes {
@@ -118,6 +118,13 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         self.store.receipt.reload_pending = false;
         self.store.save()?;
+        // The files of these are back by now.
+        for change in &changes {
+            if let Changed::Disabled { unit } = change {
+                let fate = self.manager.enable(unit).await.map(|()| Fate::Restored);
+                self.settle(change, "enable", unit.to_string(), fate.map_err(Into::into))?;
+            }
+        }
         // Deepest mounts first; the order in which they were made tells.
         for change in &changes {
             match change {
@@ -170,21 +177,11 @@ impl<M: ServiceManager> Undo<'_, M> {
         Ok(())
     }
 
-    async fn unlink(&mut self, unit: &UnitName, enabled: bool) -> Result<Fate> {
-        match enabled {
-            true => self.manager.disable(unit).await?,
-            false => self.manager.enable(unit).await?,
-        }
-        Ok(Fate::Restored)
-    }
-
     fn remove(&mut self, path: &HostPath) -> Result<Fate> {
         if self.host.file(path).bytes().is_some_and(|bytes| origin(bytes) != Origin::Ours) {
             return Ok(Fate::Left("it was edited since; remove it by hand if it is not needed".to_owned()));
         }
-        if path.starts_with(&HostPath::from("/etc/systemd")) {
-            self.store.receipt.reload_pending = true;
-        }
+        self.store.receipt.reload_pending |= is_systemds(path);
         self.host.remove_file(path)?;
         Ok(Fate::Restored)
     }
@@ -206,7 +203,8 @@ impl<M: ServiceManager> Undo<'_, M> {
         if self.host.exists(path) {
             return Ok(Fate::Left(format!("there is a new one; remove {to} if that is not needed")));
         }
-        self.host.rename(to, path)?;
+        self.store.receipt.reload_pending |= is_systemds(path);
+        self.host.move_to(to, path)?;
         Ok(Fate::Restored)
     }
 
@@ -233,6 +231,7 @@ impl<M: ServiceManager> Undo<'_, M> {
         let restored = edit::apply(&file.bytes, &edit::reverse(splices))
             .filter(|restored| Digest::of(restored) == *before)
             .context("the receipt does not fit the file")?;
+        self.store.receipt.reload_pending |= is_systemds(path);
         self.host.write(path, &restored, file.attributes)?;
         Ok(Fate::Restored)
     }
@@ -254,7 +253,7 @@ impl<M: ServiceManager> Undo<'_, M> {
     }
 
     async fn unmount(&mut self, unit: Option<&UnitName>, point: &HostPath) -> Result<Fate> {
-        let table = self.mounts()?;
+        let table = mounts(self.host)?;
         let Some(top) = resolve::top_at(&table, point.as_bytes()) else { return Ok(Fate::Restored) };
         let below = resolve::below(&table, point.as_bytes()).count();
         if below > 0 {
@@ -271,7 +270,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             Some(unit) => self.manager.stop(unit, StopMode::Alone).await.map_err(anyhow::Error::from),
             None => self.host.unmount(point).map_err(anyhow::Error::from),
         };
-        let table = self.mounts()?;
+        let table = mounts(self.host)?;
         match resolve::top_at(&table, point.as_bytes()) {
             Some(top) if top.id == id => {
                 let why =
@@ -282,13 +281,8 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
     }
 
-    fn mounts(&self) -> Result<MountTable> {
-        let proc = self.host.proc()?.context("this host has no /proc")?;
-        Ok(mountinfo::parse(&proc.mountinfo()?)?)
-    }
-
     fn remove_directory(&mut self, path: &HostPath) -> Result<Fate> {
-        if self.host.mode() == Mode::Live && resolve::top_at(&self.mounts()?, path.as_bytes()).is_some() {
+        if self.host.mode() == Mode::Live && resolve::top_at(&mounts(self.host)?, path.as_bytes()).is_some() {
             return Ok(Fate::AtBoot(
                 "it is still mounted; run csihost undo again after the reboot".to_owned(),
             ));

@@ -14,6 +14,7 @@ mod proc_text;
 mod program;
 mod read;
 mod run;
+mod survey;
 mod tree;
 mod walk;
 mod watch;

@@ -9,6 +9,7 @@ use nix::Error as Errno;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -127,6 +128,20 @@ impl Host {
             walked.kind() == Some(SFlag::S_IFREG)
                 && walked.found.is_some_and(|stat| stat.st_mode & 0o111 != 0)
         })
+    }
+
+    /// Whether nothing can be written at `path`: it lies on a file system, or a mount, that is
+    /// read-only. The nearest directory that is there decides.
+    pub fn read_only(&self, path: &HostPath) -> bool {
+        let read_only = || {
+            let walked = self.walk(path, Last::Follow).ok()?;
+            let stat = match walked.found {
+                Some(_) => fstatvfs(walked.open(self, OFlag::O_PATH).ok()?),
+                None => fstatvfs(walked.parent(self)),
+            };
+            Some(stat.ok()?.flags().contains(FsFlags::ST_RDONLY))
+        };
+        read_only().unwrap_or_default()
     }
 
     /// Whether `path` is a socket.

@@ -7,7 +7,7 @@
 use super::read::io_failed;
 use super::walk::{Last, Walked};
 use super::{Host, HostError, Result, failed};
-use crate::model::file::Attributes;
+use crate::model::file::{Attributes, FileFact};
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::{OFlag, RenameFlags, openat, renameat, renameat2};
@@ -152,6 +152,24 @@ impl Host {
             .map_err(failed("move", from))?;
         sync_directory(source_dir).map_err(failed("sync the directory of", from))?;
         sync_directory(target_dir).map_err(failed("sync the directory of", to))
+    }
+
+    /// Moves what is at `from` to `to`, where nothing may be; a file also to another file system.
+    pub fn move_to(&self, from: &HostPath, to: &HostPath) -> Result<()> {
+        match self.rename(from, to) {
+            Err(error) if error.errno == Errno::EXDEV => {}
+            renamed => return renamed,
+        }
+        match (self.file(from), self.exists(to)) {
+            (FileFact::File(file), false) => {
+                self.write(to, &file.bytes, file.attributes)?;
+                self.remove_file(from)
+            }
+            (_, there) => {
+                let errno = if there { Errno::EEXIST } else { Errno::EXDEV };
+                Err(HostError { tried: "move", path: from.to_string(), errno })
+            }
+        }
     }
 
     /// Removes a file or a link; nothing there is no error.

@@ -8,6 +8,8 @@ use super::unit::UnitName;
 pub struct Interests {
     /// Directories, with what they hold.
     pub dirs: Vec<HostPath>,
+    /// Directories, with all that lies below them.
+    pub surveys: Vec<HostPath>,
     /// Files, whole.
     pub files: Vec<HostPath>,
     /// Programs: whether they are there.

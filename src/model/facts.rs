@@ -2,7 +2,7 @@
 
 use super::contract::{Contract, Plugins};
 use super::digest::Digest;
-use super::file::{DirFact, FileFact};
+use super::file::{DirFact, FileFact, Survey};
 use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
@@ -102,6 +102,8 @@ pub struct Facts {
     pub contracts: Vec<Contract>,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
+    /// What lies below directories that were asked for.
+    pub surveys: BTreeMap<HostPath, Survey>,
     /// Files that were asked for.
     pub files: BTreeMap<HostPath, FileFact>,
     /// Programs that were asked for and are there, executable.
@@ -124,6 +126,10 @@ pub struct Facts {
     pub at_reboot: BTreeSet<String>,
     /// Files that csihost generated in earlier turns.
     pub generated: BTreeSet<HostPath>,
+    /// Units that csihost started in earlier turns.
+    pub started: BTreeSet<UnitName>,
+    /// Whether nothing can be written where an administrator's units are.
+    pub units_read_only: bool,
     /// The bridge of earlier turns.
     pub bridge: Option<BridgeRecord>,
 }
@@ -139,6 +145,7 @@ impl Facts {
             plugins: Plugins::default(),
             contracts: Vec::new(),
             dirs: BTreeMap::new(),
+            surveys: BTreeMap::new(),
             files: BTreeMap::new(),
             programs: BTreeSet::new(),
             units: Units::default(),
@@ -150,6 +157,8 @@ impl Facts {
             restart: Vec::new(),
             at_reboot: BTreeSet::new(),
             generated: BTreeSet::new(),
+            started: BTreeSet::new(),
+            units_read_only: false,
             bridge: None,
         }
     }

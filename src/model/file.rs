@@ -98,6 +98,43 @@ impl DirFact {
     }
 }
 
+/// What lies below a directory, looked at as far as is reasonable. Links are not followed, and
+/// other file systems are not entered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Sockets, at most [`Survey::TOLD`].
+    pub sockets: Vec<HostPath>,
+    /// All else that is no directory, at most [`Survey::TOLD`]; nothing of a volume.
+    pub others: Vec<HostPath>,
+    /// What should be the mount points of CSI volumes, and are plain directories that hold
+    /// something: data of a pod that landed on the node's own disk.
+    pub volumes: Vec<HostPath>,
+    /// Everything was looked at.
+    pub complete: bool,
+}
+
+impl Survey {
+    /// How many directories are looked into.
+    pub const DIRECTORIES: usize = 10_000;
+    /// How many names of each kind are kept.
+    pub const TOLD: usize = 20;
+
+    /// Whether it is known that there are directories and nothing else.
+    pub fn bare(&self) -> bool {
+        self.complete && self.sockets.is_empty() && self.others.is_empty() && self.volumes.is_empty()
+    }
+
+    /// Whether `path` is where the kubelet has a CSI volume mounted for a pod:
+    /// `POD/volumes/kubernetes.io~csi/NAME/mount` (kubernetes, pkg/volume/csi/csi_mounter.go).
+    pub fn is_volume(path: &HostPath) -> bool {
+        let mut up = path.components().rev();
+        up.next() == Some(b"mount")
+            && up.next().is_some()
+            && up.next() == Some(b"kubernetes.io~csi")
+            && up.next() == Some(b"volumes")
+    }
+}
+
 /// Whether only root can change what a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trust {

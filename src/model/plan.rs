@@ -118,6 +118,14 @@ pub enum Action {
         /// Where it is to be seen as well.
         to: HostPath,
     },
+    /// Unmounts what the mount unit has mounted, and nothing with it: where something is mounted
+    /// below, or in use, it stays.
+    Unmount {
+        /// The mount point.
+        path: HostPath,
+        /// Its mount unit.
+        unit: UnitName,
+    },
     /// Loads a kernel module.
     LoadModule {
         /// Which.
@@ -144,6 +152,7 @@ impl Action {
             Self::StartUnit { .. } => "start-unit",
             Self::ShareMount { .. } => "share-mount",
             Self::Mount { .. } => "mount",
+            Self::Unmount { .. } => "unmount",
             Self::LoadModule { .. } => "load-module",
         }
     }
@@ -158,6 +167,7 @@ impl Action {
             | Self::RemoveUnit { path }
             | Self::ShareMount { path, .. }
             | Self::Mount { to: path, .. }
+            | Self::Unmount { path, .. }
             | Self::NameInitiator { path, .. }
             | Self::MoveAside { path, .. }
             | Self::MakeDirectory { path, .. } => path.to_string(),
@@ -176,11 +186,12 @@ impl Action {
         match self {
             Self::InstallPackages(_) => 0,
             Self::PatchFile { .. } | Self::WriteFile { .. } | Self::NameInitiator { .. } => 1,
-            Self::MoveAside { .. } => 1,
             Self::MakeDirectory { .. } => 2,
-            Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 3,
-            Self::DisableUnit { .. } | Self::EnableUnit { .. } => 4,
-            Self::LoadModule { .. } => 5,
+            // A unit's links are found by its file: they go before it.
+            Self::DisableUnit { .. } | Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 3,
+            Self::MoveAside { .. } => 3,
+            Self::EnableUnit { .. } => 4,
+            Self::LoadModule { .. } | Self::Unmount { .. } => 5,
             Self::ShareMount { .. } => 6,
             Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
             Self::StartUnit { .. } | Self::Mount { .. } => 8,

@@ -36,6 +36,27 @@ pub struct Receipt {
 pub struct BridgeRecord {
     /// The kubelet root, as a directory of the host.
     pub root: HostPath,
+    /// The roots of bridges before this one: what they have left mounted is csihost's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former: Vec<HostPath>,
+}
+
+impl BridgeRecord {
+    /// A first bridge, to `root`.
+    pub fn new(root: HostPath) -> Self {
+        Self { root, former: Vec::new() }
+    }
+
+    /// A bridge to `root` after this one.
+    pub fn followed_by(&self, root: &HostPath) -> Self {
+        let former = [&self.root].into_iter().chain(&self.former).filter(|former| *former != root);
+        Self { root: root.clone(), former: former.cloned().collect() }
+    }
+
+    /// This bridge's root, and those before it.
+    pub fn roots(&self) -> impl Iterator<Item = &HostPath> {
+        [&self.root].into_iter().chain(&self.former)
+    }
 }
 
 /// An initiator name and the machine that it is for: where the machine is another one, the name
@@ -185,6 +206,14 @@ impl Receipt {
     pub fn generated(&self) -> impl Iterator<Item = &HostPath> {
         self.changes.iter().filter_map(|change| match &change.what {
             Changed::Generated { path } => Some(path),
+            _ => None,
+        })
+    }
+
+    /// The units that csihost started.
+    pub fn started(&self) -> impl Iterator<Item = &UnitName> {
+        self.changes.iter().filter_map(|change| match &change.what {
+            Changed::Started { unit } => Some(unit),
             _ => None,
         })
     }

@@ -3,17 +3,34 @@
 //! Decided from paths and PID 1's mount table alone. What systemd says of a mounted unit comes
 //! from the kernel and not from the unit's file, so it proves nothing.
 
-use super::resolve::{cover, place, same_directory, top_at};
-use super::travel::{Travel, travel};
+mod former;
+mod holds;
+mod late;
+mod same;
+mod share;
+mod span;
+
+pub use former::{Former, Remains, former, remains};
+pub use holds::few;
+pub use holds::{STATE_DIRECTORY, STATE_FILES};
+pub use late::waits_for;
+pub use same::CONSTANT;
+
+use super::resolve::place;
 use super::unit_name::mount_unit;
 use crate::model::bytes::shown;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
 use crate::model::kubelet::{Confidence, KubeletRoot};
-use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
 use crate::model::unit::UnitName;
+use holds::other_kubelet;
+use late::late;
+use same::{believed, same};
+use share::share;
+use span::span;
+use std::collections::BTreeSet;
 
 /// Where CSI drivers look for the kubelet by default.
 pub const STANDARD_PATH: &str = "/var/lib/kubelet";
@@ -37,12 +54,28 @@ const NETWORK: [&[u8]; 10] = [
 pub enum Decision {
     /// No kubelet is known, and no bridge was built before.
     NoKubelet,
-    /// The kubelet's root and the standard path are one directory; why.
-    Same(String),
+    /// The kubelet's root and the standard path are one directory.
+    Same(Same),
     /// The bridge would harm, or cannot be built.
     Refused(Vec<Refusal>),
     /// The bridge joins the two.
     Build(Bridge),
+}
+
+/// Why the kubelet's root and the standard path are one directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Same {
+    /// The kubelet uses the standard path.
+    Standard,
+    /// One of them is a link to the other, which is this.
+    Link(HostPath),
+    /// The whole root is mounted over the standard path.
+    Whole {
+        /// The root.
+        root: HostPath,
+        /// What a running kubelet has made there and is not in sight: the mount hides it.
+        hidden: Vec<&'static str>,
+    },
 }
 
 /// A bridge.
@@ -56,6 +89,14 @@ pub struct Bridge {
     pub shares: Vec<Share>,
     /// The directories.
     pub spans: Vec<Span>,
+}
+
+impl Bridge {
+    /// All its mount units, whoever wrote them.
+    pub fn units(&self) -> BTreeSet<UnitName> {
+        let spans = self.spans.iter().map(|span| &span.unit);
+        self.shares.iter().map(|share| &share.unit).chain(spans).cloned().collect()
+    }
 }
 
 /// A path that lies on a mount that is not shared.
@@ -80,6 +121,10 @@ pub struct Span {
     pub unit: UnitName,
     /// Whether it is bound, and mounts travel both ways.
     pub mounted: bool,
+    /// The line of /etc/fstab that binds it at every boot: it is left to that.
+    pub fstab: Option<usize>,
+    /// What an earlier bridge, to another root, has left there.
+    pub former: Option<Former>,
 }
 
 /// Decides about a bridge of `directories`, which are relative to both roots.
@@ -124,10 +169,17 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         (Ok(standard), Ok(root)) => (standard, root),
         (Err(refusal), _) | (_, Err(refusal)) => return Decision::Refused(vec![refusal]),
     };
-    if let Some(why) = same(facts, &standard, &root) {
-        return Decision::Same(why);
+    if let Some(same) = same(facts, &standard, &root) {
+        return Decision::Same(same);
     }
-    build(facts, directories, standard, root)
+    let late: Vec<Refusal> = [&standard, &root].into_iter().filter_map(|path| late(facts, path)).collect();
+    if let Some(refusal) = believed(facts) {
+        return Decision::Refused(vec![refusal]);
+    }
+    match late.is_empty() {
+        true => build(facts, directories, standard, root),
+        false => Decision::Refused(late),
+    }
 }
 
 fn resolved(facts: &Facts, path: &HostPath) -> Result<HostPath, Refusal> {
@@ -147,28 +199,20 @@ fn unusable(path: &HostPath, why: &str) -> Refusal {
     }
 }
 
-/// Why there is nothing to join, if so.
-fn same(facts: &Facts, standard: &HostPath, root: &HostPath) -> Option<String> {
-    if root.as_bytes() == STANDARD_PATH.as_bytes() {
-        return Some("the kubelet uses the standard path itself".to_owned());
-    }
-    if standard == root {
-        return Some(format!(
-            "{STANDARD_PATH} is a link to the kubelet's root {root}; drivers find their sockets there, \
-             but the kubelet goes on sending them paths below {root}"
-        ));
-    }
-    let (a, b) = (place(&facts.mounts, standard.as_bytes())?, place(&facts.mounts, root.as_bytes())?);
-    same_directory(&a, &b).then(|| format!("{standard} and {root} are one directory already, by a mount"))
-}
-
 fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath) -> Decision {
     let (mut spans, mut refused) = (Vec::new(), Vec::new());
+    let mut mounted = false;
     for name in directories {
         match span(facts, &standard, &root, name) {
-            Ok(span) => spans.push(span),
+            Ok(span) => {
+                mounted |= span.mounted || span.former.is_some();
+                spans.push(span);
+            }
             Err(refusal) => refused.push(refusal),
         }
+    }
+    if !mounted {
+        refused.extend(other_kubelet(facts, &standard));
     }
     // A span that lies in another would hide it, or bind itself into itself.
     let overlap = spans.iter().enumerate().find_map(|(i, a)| {
@@ -216,28 +260,6 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
     }
 }
 
-fn span(facts: &Facts, standard: &HostPath, root: &HostPath, name: &str) -> Result<Span, Refusal> {
-    let place_path = resolved(facts, &standard.join(name))?;
-    let what = resolved(facts, &root.join(name))?;
-    if place_path != standard.join(name) {
-        return Err(Refusal {
-            id: "bridge-link",
-            target: standard.join(name).to_string(),
-            reason: format!("it is a link to {place_path}"),
-            remedy: "remove the link; csihost makes the directory and binds the kubelet's there".to_owned(),
-        });
-    }
-    let unit = named(&place_path)?;
-    let mounted = match mounted(&facts.mounts, &what, &place_path)? {
-        true => true,
-        false => {
-            no_data(facts, &place_path, &what)?;
-            false
-        }
-    };
-    Ok(Span { what, place: place_path, unit, mounted })
-}
-
 fn named(path: &HostPath) -> Result<UnitName, Refusal> {
     mount_unit(path).map_err(|error| Refusal {
         id: "bridge-unit-name",
@@ -245,102 +267,6 @@ fn named(path: &HostPath) -> Result<UnitName, Refusal> {
         reason: error.to_string(),
         remedy: "use a path that systemd can name a mount unit for".to_owned(),
     })
-}
-
-/// Whether `what` is bound at `place_path`; refused where something else is.
-fn mounted(table: &MountTable, what: &HostPath, place_path: &HostPath) -> Result<bool, Refusal> {
-    let Some(top) = top_at(table, place_path.as_bytes()) else { return Ok(false) };
-    let (Some(here), Some(there)) = (place(table, place_path.as_bytes()), place(table, what.as_bytes()))
-    else {
-        return Ok(false);
-    };
-    if !same_directory(&here, &there) {
-        return Err(Refusal {
-            id: "bridge-foreign-mount",
-            target: place_path.to_string(),
-            reason: format!(
-                "{} ({}) is mounted there, and not the kubelet's {what}",
-                shown(&top.source),
-                shown(&top.fs_type)
-            ),
-            remedy: format!(
-                "drain the node, unmount {place_path} and remove what mounts it (/etc/fstab, a mount unit), \
-                 then run csihost apply"
-            ),
-        });
-    }
-    if travel(there.mount, table, top, table) != Travel::Both {
-        return Err(Refusal {
-            id: "bridge-not-shared",
-            target: place_path.to_string(),
-            reason: format!("{what} is bound there, but new mounts do not travel both ways between the two"),
-            remedy: format!(
-                "drain the node, run mount --make-rshared on the mount that holds {what}, \
-                 unmount {place_path}, then run csihost apply"
-            ),
-        });
-    }
-    Ok(true)
-}
-
-/// Refuses to hide what is in `path`.
-fn no_data(facts: &Facts, path: &HostPath, what: &HostPath) -> Result<(), Refusal> {
-    let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(path) else { return Ok(()) };
-    if entries.is_empty() {
-        return Ok(());
-    }
-    let names = entries.iter().take(3).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
-    let more = match entries.len() {
-        0..=3 => "",
-        _ => ", …",
-    };
-    Err(Refusal {
-        id: "bridge-hides-data",
-        target: path.to_string(),
-        reason: format!("it holds {names}{more}, which a mount would hide"),
-        remedy: format!(
-            "look whether it is needed (a tree that a driver's hostPath made is not); move it away or into {what}, \
-             then run csihost apply"
-        ),
-    })
-}
-
-/// What must be done so that mounts at `path` are shared, and stay so when a kubelet starts.
-///
-/// A kubelet whose root is on a mount that is not shared binds the root to itself without what is
-/// mounted below (kubernetes, pkg/kubelet/kubelet.go, `MakeRShared`). Such a self-made mount is
-/// gone at the next boot, so it does not count as the mount that `path` lies on.
-fn share(table: &MountTable, path: &HostPath) -> Result<Option<Share>, Refusal> {
-    let Some(parent) = path.parent() else { return Ok(None) };
-    let own = top_at(table, path.as_bytes());
-    let Some(base) = cover(table, parent.as_bytes()) else { return Ok(None) };
-    let self_bound = own.is_some_and(|own| {
-        let base = place(table, parent.as_bytes());
-        base.is_some_and(|base| {
-            let inside =
-                [base.inside.as_slice(), if base.inside == b"/" { b"" } else { b"/" }, path.file_name()]
-                    .concat();
-            own.device == base.mount.device && own.root == inside
-        })
-    });
-    match own {
-        Some(own) if !self_bound => match own.shared {
-            Some(_) => Ok(None),
-            None => Err(Refusal {
-                id: "bridge-private-mount",
-                target: path.to_string(),
-                reason: format!("{} is mounted there, and is not shared", shown(&own.source)),
-                remedy: format!(
-                    "run mount --make-rshared {path} before the kubelet starts, then csihost apply"
-                ),
-            }),
-        },
-        _ if base.shared.is_some() => Ok(None),
-        own => {
-            let mounted = own.is_some_and(|own| own.shared.is_some());
-            Ok(Some(Share { path: path.clone(), unit: named(path)?, mounted }))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@
 use crate::model::edit::{Splice, Text};
 use crate::model::path::HostPath;
 
+/// Where the table is.
+pub const FSTAB: &str = "/etc/fstab";
+
 /// One line of the file that mounts something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<'a> {

@@ -108,12 +108,19 @@ pub fn share(path: &HostPath, kubelet_units: &[UnitName]) -> Result<String, Quot
 }
 
 /// The drop-in for a unit that runs the kubelet: order alone, so that it starts without them too.
-pub fn kubelet_drop_in(bridges: &[UnitName]) -> String {
+///
+/// Units in /run have no links that want them: then the drop-in does.
+pub fn kubelet_drop_in(bridges: &[UnitName], wants: bool) -> String {
+    let units = list(bridges.iter().map(UnitName::as_str));
+    let wants = match wants {
+        true => format!("Wants={units}\n"),
+        false => String::new(),
+    };
     format!(
         "[Unit]\n\
          # The node is made ready for CSI storage first. Order only: the kubelet starts all the same.\n\
-         After={}\n",
-        list(bridges.iter().map(UnitName::as_str).chain([BOOT_UNIT])),
+         After={units} {BOOT_UNIT}\n\
+         {wants}",
     )
 }
 
@@ -234,7 +241,8 @@ WantedBy=local-fs.target k0sworker.service
     fn the_kubelets_drop_in_orders_and_requires_nothing() {
         assert_eq!(
             kubelet_drop_in(
-                &["var-lib-kubelet-pods.mount", "var-lib-kubelet-plugins.mount"].map(UnitName::from)
+                &["var-lib-kubelet-pods.mount", "var-lib-kubelet-plugins.mount"].map(UnitName::from),
+                false
             ),
             "[Unit]
 # The node is made ready for CSI storage first. Order only: the kubelet starts all the same.

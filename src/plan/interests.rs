@@ -1,15 +1,21 @@
 //! Pure: what a decision will want to know, so that nothing else is read.
 
-use super::bridge::{drop_in_path, kubelet_units, unit_path};
+use super::bridge::{drop_in, kubelet_units, unit_directories};
+use super::retire::bridge_files;
 use super::{directories, iscsi, modules, multipath, packages};
 use crate::iscsi::initiator::image_copies;
 use crate::model::asked::Interests;
 use crate::model::facts::Facts;
+use crate::model::file::DirFact;
 use crate::model::kubelet::Detection;
 use crate::model::path::HostPath;
 use crate::model::receipt::BridgeRecord;
 use crate::model::unit::{KUBELET_UNITS, UnitName};
-use crate::mounts::bridge::{Decision, STANDARD_PATH, decide};
+use crate::mounts::bridge::{
+    CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, decide, waits_for,
+};
+use crate::mounts::fstab::FSTAB;
+use crate::mounts::resolve::top_at;
 use crate::profile::{Needs, Profile};
 use crate::settings::Settings;
 
@@ -23,6 +29,11 @@ pub fn early(
     let mut interests = Interests::default();
     if settings.bridge.enabled {
         let standard = HostPath::from(STANDARD_PATH);
+        interests.files.push(HostPath::from(FSTAB));
+        if detection.host_dir() != Some(&standard) {
+            interests.dirs.extend(CONSTANT.iter().chain([&STATE_DIRECTORY]).map(|name| standard.join(name)));
+            interests.files.extend(STATE_FILES.map(|name| standard.join(name)));
+        }
         let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
         for base in std::iter::once(&standard).chain(roots) {
             interests.dirs.push(base.clone());
@@ -48,6 +59,28 @@ pub fn early(
     interests
 }
 
+/// What else is looked at before the bridge is decided on: what is in the directories that it would
+/// cover.
+pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
+    let mut interests = Interests::default();
+    if !settings.bridge.enabled {
+        return interests;
+    }
+    let standard = HostPath::from(STANDARD_PATH);
+    let directories = directories(settings);
+    if facts.detection.host_dir().is_some_and(|root| *root != standard) {
+        let covered = |path: &HostPath| {
+            let holds = |entries: &[Vec<u8>]| !entries.is_empty();
+            matches!(facts.dirs.get(path), Some(DirFact::Directory { canonical, entries })
+                if canonical == path && holds(entries))
+                && top_at(&facts.mounts, path.as_bytes()).is_none()
+        };
+        interests.surveys =
+            directories.iter().map(|name| standard.join(name)).filter(|path| covered(path)).collect();
+    }
+    interests
+}
+
 /// The units that can be named from the early facts.
 pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests {
     let mut interests = Interests::default();
@@ -64,10 +97,25 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
         let mounts =
             bridge.shares.iter().map(|share| &share.unit).chain(bridge.spans.iter().map(|s| &s.unit));
         for unit in mounts {
-            interests.files.push(unit_path(unit));
+            interests.files.extend(unit_directories().map(|directory| directory.join(unit.as_str())));
             interests.units.push(unit.clone());
             interests.enablement.push(unit.clone());
         }
+        // What has to be mounted before, and is not.
+        if facts.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
+            let late = [&bridge.root, &bridge.standard].into_iter().flat_map(waits_for);
+            let late = late.filter(|(point, _)| top_at(&facts.mounts, point.as_bytes()).is_none());
+            interests.units.extend(late.map(|(_, unit)| unit));
+        }
+    }
+    for (path, unit) in bridge_files(facts) {
+        interests.files.push(path.clone());
+        interests.units.extend(unit.clone());
+        interests.enablement.extend(unit);
+    }
+    for list in [&mut interests.units, &mut interests.enablement] {
+        list.sort();
+        list.dedup();
     }
     interests
 }
@@ -75,7 +123,11 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
 /// The files that can be named once units are known.
 pub fn late(facts: &Facts, settings: &Settings) -> Interests {
     let drop_ins = match wanted(facts, settings) {
-        Some(_) => kubelet_units(facts).iter().map(drop_in_path).collect(),
+        Some(_) => {
+            let names = kubelet_units(facts).iter().map(drop_in).collect::<Vec<_>>();
+            let [usual, runtime] = unit_directories();
+            names.iter().flat_map(|name| [usual.join(name), runtime.join(name)]).collect()
+        }
         None => Vec::new(),
     };
     Interests { files: drop_ins, ..Interests::default() }

@@ -10,6 +10,7 @@ mod modules;
 mod multipath;
 mod packages;
 mod records;
+mod retire;
 mod startup;
 
 use crate::model::facts::{Facts, Init};
@@ -19,6 +20,9 @@ use crate::settings::Settings;
 
 /// Where an administrator's units are, and csihost's among them.
 pub const UNITS: &str = "/etc/systemd/system";
+
+/// The same until the next boot.
+const RUNTIME_UNITS_DIR: &str = "/run/systemd/system";
 
 /// Decides what should change on a host with these facts. On a host that is as it should be, the
 /// plan is empty.
@@ -35,6 +39,10 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
             bridge::plan(facts, settings, needs, &mut plan);
+            // Without systemd there are no units to retire: what csihost mounted goes with a reboot.
+            if facts.has_units() {
+                retire::plan(facts, settings, &mut plan);
+            }
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {
             id: "systemd-unreachable",

@@ -23,6 +23,7 @@ pub fn presentable(path: &HostPath, text: &[u8]) -> Vec<u8> {
         // RancherOS: which console has been started.
         b"console-done" if below("/run") => text.to_vec(),
         b"receipt.json" => receipt(text),
+        b"fstab" => fstab(text),
         _ if below("/etc/csihost") || below("/run/csihost") || below("/usr/lib/csihost") => {
             without_credentials(text)
         }

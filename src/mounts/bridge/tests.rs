@@ -3,7 +3,10 @@
 use super::*;
 use crate::model::contract::Plugins;
 use crate::model::facts::{Init, Mode};
+use crate::model::file::Survey;
 use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
+use crate::model::receipt::BridgeRecord;
+use crate::model::unit::{ActiveState, FileState, LoadState, UnitState};
 use crate::mounts::mountinfo;
 use std::collections::BTreeMap;
 
@@ -119,13 +122,52 @@ fn a_foreign_mount_and_one_that_does_not_share_are_refused() {
 
 #[test]
 fn a_kubelet_on_the_standard_path_needs_no_bridge() {
-    assert!(matches!(decided(&facts(STANDARD_PATH, SHARED, &[])), Decision::Same(_)));
-    let whole = format!("{SHARED}2 1 8:1 {ROOT} /var/lib/kubelet rw shared:1 - ext4 x rw\n");
-    assert!(matches!(decided(&facts(ROOT, &whole, &[])), Decision::Same(_)));
-    let mut linked = facts(ROOT, SHARED, &[]);
-    let canonical = path(ROOT);
-    linked.dirs.insert(path(STANDARD_PATH), DirFact::Directory { canonical, entries: Vec::new() });
-    assert!(matches!(decided(&linked), Decision::Same(_)));
+    assert_eq!(decided(&facts(STANDARD_PATH, SHARED, &[])), Decision::Same(Same::Standard));
+}
+
+#[test]
+fn a_standard_path_that_links_to_the_root_is_left_and_one_that_is_linked_to_too() {
+    let mut linked = facts("/var/snap/microk8s/common/var/lib/kubelet", SHARED, &[]);
+    let root = path("/var/snap/microk8s/common/var/lib/kubelet");
+    linked
+        .dirs
+        .insert(path(STANDARD_PATH), DirFact::Directory { canonical: root.clone(), entries: Vec::new() });
+    assert_eq!(decided(&linked), Decision::Same(Same::Link(root)));
+
+    let mut ibm = facts("/var/data/kubelet", SHARED, &[]);
+    let canonical = path(STANDARD_PATH);
+    ibm.dirs.insert(path("/var/data/kubelet"), DirFact::Directory { canonical, entries: Vec::new() });
+    // The kubelet goes on sending the string that it was given.
+    assert_eq!(decided(&ibm), Decision::Same(Same::Link(path("/var/data/kubelet"))));
+}
+
+/// The whole root, bound over the standard path.
+fn whole() -> Facts {
+    facts(ROOT, &format!("{SHARED}2 1 8:1 {ROOT} /var/lib/kubelet rw shared:1 - ext4 x rw\n"), &[])
+}
+
+#[test]
+fn a_bridge_of_the_whole_root_is_named_with_what_it_hides() {
+    let mut facts = whole();
+    for name in ["device-plugins", "pki"] {
+        let canonical = path(STANDARD_PATH).join(name);
+        facts.dirs.insert(canonical.clone(), DirFact::Absent { canonical });
+    }
+    let hidden = vec!["device-plugins", "pki"];
+    assert_eq!(decided(&facts), Decision::Same(Same::Whole { root: path(ROOT), hidden }));
+    // Nobody has made them yet: nothing is known to be hidden.
+    facts.detection.kubelet.as_mut().unwrap().pid = None;
+    assert_eq!(decided(&facts), Decision::Same(Same::Whole { root: path(ROOT), hidden: Vec::new() }));
+}
+
+#[test]
+fn a_whole_bridge_under_which_the_kubelet_made_all_anew_hides_nothing_that_is_known() {
+    let mut facts = whole();
+    for name in ["device-plugins", "pki"] {
+        let canonical = path(STANDARD_PATH).join(name);
+        facts.dirs.insert(canonical.clone(), DirFact::Directory { canonical, entries: Vec::new() });
+    }
+    assert_eq!(decided(&facts), Decision::Same(Same::Whole { root: path(ROOT), hidden: Vec::new() }));
 }
 
 #[test]
@@ -145,7 +187,7 @@ fn without_a_kubelet_an_earlier_bridge_is_kept_and_none_is_begun() {
     let mut facts = facts(ROOT, SHARED, &[]);
     facts.detection = Detection::default();
     assert_eq!(decided(&facts), Decision::NoKubelet);
-    facts.bridge = Some(crate::model::receipt::BridgeRecord { root: path(ROOT) });
+    facts.bridge = Some(BridgeRecord::new(path(ROOT)));
     assert!(matches!(decided(&facts), Decision::Build(_)));
 }
 
@@ -154,7 +196,211 @@ fn an_assumed_root_builds_no_bridge_and_moves_none() {
     let mut facts = facts(ROOT, SHARED, &[]);
     facts.detection.kubelet.as_mut().unwrap().confidence = Confidence::Assumed;
     assert_eq!(decided(&facts), Decision::NoKubelet);
-    facts.bridge = Some(crate::model::receipt::BridgeRecord { root: path("/srv/kubelet") });
+    facts.bridge = Some(BridgeRecord::new(path("/srv/kubelet")));
     let Decision::Build(bridge) = decided(&facts) else { panic!() };
     assert_eq!(bridge.root, path("/srv/kubelet"));
+}
+
+// ---- what is in the directories
+
+fn with_survey(survey: Survey) -> Facts {
+    let mut facts = facts(ROOT, SHARED, &["/var/lib/kubelet/plugins"]);
+    facts.surveys.insert(path("/var/lib/kubelet/plugins"), Survey { complete: true, ..survey });
+    facts
+}
+
+#[test]
+fn a_false_tree_of_empty_directories_is_bridged_over() {
+    assert!(matches!(decided(&with_survey(Survey::default())), Decision::Build(_)));
+    let mut unfinished = with_survey(Survey::default());
+    unfinished.surveys.values_mut().for_each(|survey| survey.complete = false);
+    assert_eq!(refused(&unfinished), ["bridge-hides-data"]);
+}
+
+#[test]
+fn a_false_tree_in_which_plugins_listen_is_refused_with_their_sockets() {
+    let sockets = vec![path("/var/lib/kubelet/plugins/driver.longhorn.io/csi.sock")];
+    let facts = with_survey(Survey { sockets, ..Survey::default() });
+    let Decision::Refused(all) = decided(&facts) else { panic!() };
+    assert_eq!(all[0].id, "bridge-false-tree");
+    assert!(all[0].reason.contains("plugins/driver.longhorn.io/csi.sock"), "{}", all[0].reason);
+}
+
+#[test]
+fn data_of_volumes_on_the_nodes_disk_is_told_before_all_else() {
+    let volume = "/var/lib/kubelet/plugins/0b8d/volumes/kubernetes.io~csi/pvc-1/mount";
+    let facts = with_survey(Survey {
+        volumes: vec![path(volume)],
+        others: vec![path("/var/lib/kubelet/plugins/x")],
+        ..Survey::default()
+    });
+    let Decision::Refused(all) = decided(&facts) else { panic!() };
+    assert_eq!(all[0].id, "bridge-hides-volumes");
+    assert!(all[0].reason.contains(volume) && all[0].remedy.contains("find "), "{:?}", all[0]);
+}
+
+#[test]
+fn what_is_mounted_below_is_not_hidden() {
+    let mounts = format!("{SHARED}2 1 0:77 / /var/lib/kubelet/plugins/x rw shared:7 - tmpfs t rw\n");
+    let mut facts = with_survey(Survey::default());
+    facts.mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
+    assert_eq!(refused(&facts), ["bridge-hides-mounts"]);
+}
+
+#[test]
+fn the_root_of_another_kubelet_is_refused_by_its_state() {
+    for name in ["pod-resources", "cpu_manager_state"] {
+        let mut facts = facts(ROOT, SHARED, &[]);
+        let canonical = path(STANDARD_PATH).join(name);
+        match name {
+            "pod-resources" => drop(
+                facts.dirs.insert(canonical.clone(), DirFact::Directory { canonical, entries: Vec::new() }),
+            ),
+            _ => drop(facts.files.insert(canonical, crate::model::file::FileFact::Special)),
+        }
+        assert_eq!(refused(&facts), ["bridge-other-kubelet"], "{name}");
+    }
+}
+
+// ---- what is to be mounted, and by whom
+
+fn with_fstab(mut facts: Facts, text: &str) -> Facts {
+    let attributes = crate::model::file::Attributes { mode: 0o644, uid: 0, gid: 0 };
+    let canonical = path("/etc/fstab");
+    let file = crate::model::file::File { bytes: text.into(), attributes, canonical: canonical.clone() };
+    facts.files.insert(canonical, crate::model::file::FileFact::File(file));
+    facts
+}
+
+#[test]
+fn a_root_on_a_file_system_that_is_not_mounted_yet_is_waited_for() {
+    let stopped = |mut facts: Facts| {
+        let kubelet = facts.detection.kubelet.as_mut().unwrap();
+        (kubelet.pid, kubelet.confidence) = (None, Confidence::Declared);
+        facts
+    };
+    let table = "LABEL=rke /opt/rke ext4 defaults 0 2\n";
+    let late = with_fstab(stopped(facts(ROOT, SHARED, &[])), table);
+    let Decision::Refused(all) = decided(&late) else { panic!() };
+    assert_eq!(all[0].id, "bridge-root-not-mounted");
+    assert_eq!(all[0].target, "/opt/rke");
+    assert!(all[0].reason.contains("line 1 of /etc/fstab mounts LABEL=rke"), "{}", all[0].reason);
+
+    let there = format!("{SHARED}2 1 8:2 / /opt/rke rw shared:5 - ext4 /dev/sdb rw\n");
+    assert!(matches!(decided(&with_fstab(stopped(facts(ROOT, &there, &[])), table)), Decision::Build(_)));
+    // A kubelet that runs has its pods where it has them.
+    assert!(matches!(decided(&with_fstab(facts(ROOT, SHARED, &[]), table)), Decision::Build(_)));
+    // In an image nothing is mounted; systemd orders the units when it boots.
+    let mut image = with_fstab(stopped(facts(ROOT, "", &[])), table);
+    (image.mode, image.init) = (Mode::Offline, Init::Offline);
+    assert!(matches!(decided(&image), Decision::Build(_)));
+
+    let mut by_unit = stopped(facts(ROOT, SHARED, &[]));
+    let state = UnitState { load: LoadState::Loaded, active: ActiveState::Failed, file: FileState::Static };
+    by_unit.units.insert(UnitName::from("opt-rke.mount"), state);
+    assert_eq!(refused(&by_unit), ["bridge-root-not-mounted"]);
+    // csihost's own unit that shares the root is no file system to wait for.
+    by_unit.generated.insert(path("/etc/systemd/system/opt-rke.mount"));
+    assert!(matches!(decided(&by_unit), Decision::Build(_)));
+}
+
+#[test]
+fn a_line_of_fstab_that_bridges_is_left_to_do_so_and_another_one_is_in_the_way() {
+    let line = |source: &str| format!("{source} /var/lib/kubelet/pods none rbind,rshared 0 0\n");
+    let kept = with_fstab(facts(ROOT, SHARED, &[]), &line(&format!("{ROOT}/pods")));
+    let Decision::Build(bridge) = decided(&kept) else { panic!() };
+    let lines: Vec<_> = bridge.spans.iter().map(|span| span.fstab).collect();
+    assert_eq!(lines, [Some(1), None]);
+    assert_eq!(refused(&with_fstab(facts(ROOT, SHARED, &[]), &line("/srv/pods"))), ["bridge-foreign-fstab"]);
+}
+
+#[test]
+fn the_root_that_only_the_settings_believe_in_is_not_bridged_over_the_kubelets_own() {
+    let old = "/var/lib/rancher/k3s/agent/kubelet";
+    let mut facts = facts(old, SHARED, &[]);
+    let evidence = |source, pid, value: &str| crate::model::kubelet::Evidence {
+        source,
+        pid,
+        value: KubeletRoot::parse(value.as_bytes()).unwrap(),
+        rank: 1,
+        applies: None,
+    };
+    use crate::model::kubelet::Source;
+    facts.detection.evidence = vec![
+        evidence(Source::PodResourcesSocket, Some(7), STANDARD_PATH),
+        evidence(Source::Settings, None, old),
+    ];
+    assert_eq!(refused(&facts), ["bridge-believed-root"]);
+}
+
+// ---- what an earlier bridge has left
+
+/// A bridge to /srv/kubelet stands; the kubelet has moved.
+fn moved(more: &str) -> Facts {
+    let row = |id, name| {
+        format!("{id} 1 8:1 /srv/kubelet/{name} /var/lib/kubelet/{name} rw shared:1 - ext4 x rw\n")
+    };
+    let mounts = format!("{SHARED}{}{}{more}", row(2, "pods"), row(3, "plugins"));
+    let mut facts = facts(ROOT, &mounts, &[]);
+    facts.bridge = Some(BridgeRecord::new(path("/srv/kubelet")));
+    facts.started =
+        ["var-lib-kubelet-pods.mount", "var-lib-kubelet-plugins.mount"].map(UnitName::from).into();
+    facts
+}
+
+#[test]
+fn an_earlier_bridge_gives_way_unless_something_is_mounted_below() {
+    let below = "4 2 0:9 / /var/lib/kubelet/pods/x rw shared:9 - tmpfs t rw\n";
+    let Decision::Build(bridge) = decided(&moved(below)) else { panic!() };
+    let former: Vec<_> = bridge.spans.iter().map(|span| span.former.clone().unwrap().below).collect();
+    assert_eq!(former, [1, 0]);
+    // After the turn in which the receipt took the new root, it is still known.
+    let mut next = moved("");
+    next.bridge = Some(next.bridge.unwrap().followed_by(&path(ROOT)));
+    let Decision::Build(bridge) = decided(&next) else { panic!() };
+    assert!(bridge.spans.iter().all(|span| span.former.is_some() && !span.mounted));
+}
+
+#[test]
+fn what_csihost_did_not_mount_is_never_taken_for_an_earlier_bridge() {
+    let mut facts = moved("");
+    facts.started.clear();
+    assert_eq!(refused(&facts), ["bridge-foreign-mount"; 2]);
+    let mut facts = moved("");
+    facts.bridge = Some(BridgeRecord::new(path("/somewhere/else")));
+    assert_eq!(refused(&facts), ["bridge-foreign-mount"; 2]);
+    assert_eq!(remains(&facts, &Default::default()), []);
+}
+
+#[test]
+fn remains_that_carry_mounts_or_the_kubelet_itself_stay_until_a_reboot() {
+    let facts = moved("4 2 0:9 / /var/lib/kubelet/pods/x rw shared:9 - tmpfs t rw\n");
+    let all: Vec<_> =
+        remains(&facts, &Default::default()).into_iter().map(|r| (r.path.to_string(), r.busy)).collect();
+    assert_eq!(
+        all,
+        [
+            ("/var/lib/kubelet/plugins".to_owned(), None),
+            ("/var/lib/kubelet/pods".to_owned(), Some("1 mount is below /var/lib/kubelet/pods".to_owned())),
+        ]
+    );
+}
+
+#[test]
+fn what_shared_a_private_path_goes_after_what_was_bridged_on_it_but_not_under_a_kubelet() {
+    let mounts = format!(
+        "{PRIVATE}2 1 8:1 /var/lib/kubelet /var/lib/kubelet rw shared:5 - ext4 x rw\n\
+         3 2 8:1 /srv/kubelet/pods /var/lib/kubelet/pods rw shared:6 - ext4 x rw\n"
+    );
+    let mut facts = facts(ROOT, &mounts, &[]);
+    facts.bridge = Some(BridgeRecord::new(path("/srv/kubelet")));
+    facts.started = ["var-lib-kubelet.mount", "var-lib-kubelet-pods.mount"].map(UnitName::from).into();
+    let told = |facts: &Facts| -> Vec<_> {
+        let all = remains(facts, &Default::default());
+        all.into_iter().map(|r| (r.path.to_string(), r.busy.is_some())).collect()
+    };
+    let (pods, share) = ("/var/lib/kubelet/pods".to_owned(), STANDARD_PATH.to_owned());
+    assert_eq!(told(&facts), [(pods.clone(), false), (share.clone(), false)]);
+    facts.detection.kubelet.as_mut().unwrap().host_dir = Some(path(STANDARD_PATH));
+    assert_eq!(told(&facts), [(pods, false), (share, true)]);
 }

@@ -1,0 +1,110 @@
+//! Pure: what is in the directories that a bridge would cover.
+//!
+//! hostPath volumes of type DirectoryOrCreate make a tree wherever a CSI driver is told that the
+//! kubelet's root is. Such a false tree has directories, sockets of plugins, and, worst, data of
+//! volumes that never reached the kubelet; no kubelet keeps its state there.
+
+use crate::model::bytes::shown;
+use crate::model::facts::Facts;
+use crate::model::file::{DirFact, FileFact, Survey};
+use crate::model::path::HostPath;
+use crate::model::plan::Refusal;
+
+/// What only a kubelet writes into its root, as a directory and as files.
+pub const STATE_DIRECTORY: &str = "pod-resources";
+/// See [`STATE_DIRECTORY`].
+pub const STATE_FILES: [&str; 4] =
+    ["cpu_manager_state", "memory_manager_state", "dra_manager_state", "allocated_pods_state"];
+
+/// Refuses where another kubelet keeps its state in `standard`: its pods are there, too.
+pub(super) fn other_kubelet(facts: &Facts, standard: &HostPath) -> Option<Refusal> {
+    let directory = standard.join(STATE_DIRECTORY);
+    let directory = match facts.dirs.get(&directory) {
+        Some(DirFact::Directory { .. }) => Some(STATE_DIRECTORY),
+        _ => None,
+    };
+    let there = |name: &&&str| !matches!(facts.file(&standard.join(name)), FileFact::Absent);
+    let found: Vec<&str> = directory.into_iter().chain(STATE_FILES.iter().filter(there).copied()).collect();
+    if found.is_empty() {
+        return None;
+    }
+    Some(Refusal {
+        id: "bridge-other-kubelet",
+        target: standard.to_string(),
+        reason: format!("it is the root of another kubelet: {} is there", found.join(", ")),
+        remedy: format!(
+            "csihost detect shows which kubelet runs; if none uses {standard} any more, look for data in \
+             {standard}/pods and move {} out of it, then run csihost apply",
+            found.join(" and ")
+        ),
+    })
+}
+
+/// Refuses to hide what is in `path`; directories in which nothing is may be hidden.
+pub(super) fn no_data(facts: &Facts, path: &HostPath, what: &HostPath) -> Result<(), Refusal> {
+    let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(path) else { return Ok(()) };
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let below = facts.mounts.below(path.as_bytes()).count();
+    let refusal = |id, reason, remedy| Err(Refusal { id, target: path.to_string(), reason, remedy });
+    if below > 0 {
+        return refusal(
+            "bridge-hides-mounts",
+            format!("{below} mounts are below it, which a mount would hide"),
+            format!("drain the node and unmount what is below {path}, then run csihost apply"),
+        );
+    }
+    let unknown =
+        Survey { others: entries.iter().map(|name| path.join(name)).collect(), ..Survey::default() };
+    let survey = facts.surveys.get(path).unwrap_or(&unknown);
+    if survey.bare() {
+        return Ok(());
+    }
+    if !survey.volumes.is_empty() {
+        return refusal(
+            "bridge-hides-volumes",
+            format!(
+                "what should be mount points of volumes are plain directories with data, on the node's own \
+                 disk: {}",
+                few(&survey.volumes)
+            ),
+            format!(
+                "copy what is needed to where it belongs: these are all such directories: \
+                 find {path} -path '*/volumes/kubernetes.io~csi/*/mount' -prune -not -empty; \
+                 then move them away and run csihost apply"
+            ),
+        );
+    }
+    if survey.others.is_empty() && survey.complete {
+        return refusal(
+            "bridge-false-tree",
+            format!(
+                "a driver's hostPath volumes made a tree there, which no kubelet uses, and plugins listen in it: {}",
+                few(&survey.sockets)
+            ),
+            format!(
+                "stop the pods of these drivers on this node, remove the sockets and run csihost apply: \
+                 when the pods start again, their sockets are made in {what}"
+            ),
+        );
+    }
+    let all: Vec<HostPath> = survey.others.iter().chain(&survey.sockets).cloned().collect();
+    refusal(
+        "bridge-hides-data",
+        format!("it holds {}, which a mount would hide", few(&all)),
+        format!(
+            "look whether it is needed (a tree that a driver's hostPath made is not); move it away or into {what}, \
+             then run csihost apply"
+        ),
+    )
+}
+
+/// The first of them.
+pub fn few(paths: &[HostPath]) -> String {
+    let mut names: Vec<String> = paths.iter().take(3).map(|path| shown(path.as_bytes())).collect();
+    if paths.len() > 3 {
+        names.push("…".to_owned());
+    }
+    names.join(", ")
+}

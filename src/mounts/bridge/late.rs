@@ -1,0 +1,84 @@
+//! Pure: file systems that are to be mounted where the bridge leads, and are not yet.
+//!
+//! What is bound then is the empty directory beneath; and a bind mount goes on to show that when
+//! the file system comes.
+
+use super::super::fstab::{self, FSTAB};
+use super::super::resolve::top_at;
+use super::super::unit_name::mount_unit;
+use crate::model::bytes::shown;
+use crate::model::facts::{Facts, Mode};
+use crate::model::path::HostPath;
+use crate::model::plan::Refusal;
+use crate::model::unit::{ActiveState, LoadState, UnitName};
+
+/// `path` and the directories above it, but for `/`, with the units that would mount there.
+pub fn waits_for(path: &HostPath) -> Vec<(HostPath, UnitName)> {
+    let up = std::iter::successors(Some(path.clone()), HostPath::parent);
+    up.filter(|path| path.parent().is_some())
+        .filter_map(|path| mount_unit(&path).ok().map(|unit| (path, unit)))
+        .collect()
+}
+
+/// What `path` has to wait for. A kubelet that runs has its directories where it has them.
+pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
+    let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
+    if facts.mode == Mode::Offline || facts.mounts.is_empty() || runs {
+        return None;
+    }
+    let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
+    let entries = fstab::entries(table);
+    waits_for(path).into_iter().find_map(|(point, unit)| {
+        if top_at(&facts.mounts, point.as_bytes()).is_some() {
+            return None;
+        }
+        let line = entries
+            .iter()
+            .find(|entry| entry.point == point)
+            .map(|entry| format!("line {} of {FSTAB} mounts {} there", entry.number, shown(&entry.source)));
+        let state = facts.units.get(&unit);
+        let ours = facts.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes());
+        let loaded = state.load == LoadState::Loaded && state.active != ActiveState::Active && !ours;
+        let what = line.or_else(|| loaded.then(|| format!("{unit} mounts something there")))?;
+        Some(Refusal {
+            id: "bridge-root-not-mounted",
+            target: point.to_string(),
+            reason: format!(
+                "{what}, and nothing is mounted: a bridge would lead to the empty directory beneath it"
+            ),
+            remedy: format!(
+                "see why it is not mounted (systemctl status {unit}), mount it, then run csihost apply"
+            ),
+        })
+    })
+}
+
+/// The line of the table that binds `what` at `place`, or why another one is in the way.
+pub(super) fn bound_by_fstab(
+    facts: &Facts,
+    what: &HostPath,
+    place: &HostPath,
+) -> Result<Option<usize>, Refusal> {
+    let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
+    let entries = fstab::entries(table);
+    let Some(entry) = entries.iter().rev().find(|entry| entry.point == *place) else { return Ok(None) };
+    let source = entry.bound().map(|source| match facts.dirs.get(&source) {
+        Some(fact) => fact.canonical().cloned().unwrap_or(source),
+        None => source,
+    });
+    match source {
+        Some(source) if source == *what => Ok(Some(entry.number)),
+        _ => Err(Refusal {
+            id: "bridge-foreign-fstab",
+            target: place.to_string(),
+            reason: format!(
+                "line {} of {FSTAB} mounts {} there, and not the kubelet's {what}",
+                entry.number,
+                shown(&entry.source)
+            ),
+            remedy: format!(
+                "remove the line (with the node drained and {place} unmounted), then run csihost apply"
+            ),
+        }),
+    }
+}
