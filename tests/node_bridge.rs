@@ -355,3 +355,78 @@ fn a_kubelet_that_moves_to_the_standard_path_loses_the_bridge_and_no_volume() {
          [ -e $standard/pods/volume/file ]"
     ));
 }
+
+// ---- the known wrong cure
+
+/// A kubelet at the standard path, with k3s' old tree bound over its directories.
+const CURED: &str = "
+    old=/var/lib/rancher/k3s/agent/kubelet
+    cured() {
+        mkdir -p $old/pods $old/plugins $old/plugins_registry $standard/pods $standard/plugins $standard/plugins_registry
+        kubelet_at $standard
+        echo '# the cure' >>/etc/fstab
+        echo \"$old/pods $standard/pods none bind 0 0\" >>/etc/fstab
+        echo \"$old/plugins $standard/plugins none bind 0 0\" >>/etc/fstab
+        printf '[Mount]\nWhat=%s\nWhere=%s\nOptions=bind\n[Install]\nWantedBy=local-fs.target\n' \
+            $old/plugins_registry $standard/plugins_registry >/etc/systemd/system/var-lib-kubelet-plugins_registry.mount
+        systemctl daemon-reload
+        systemctl -q enable --now var-lib-kubelet-plugins_registry.mount
+        mount $standard/pods; mount $standard/plugins
+        mkdir -p $old/pods/0b8d/volumes/kubernetes.io~csi/pvc-1/mount
+        echo data >$old/pods/0b8d/volumes/kubernetes.io~csi/pvc-1/mount/file
+    }
+    repair() { mkdir -p /etc/csihost; printf '[bridge]\nrepair-legacy = true\n' >/etc/csihost/csihost.toml; }
+";
+
+#[test]
+fn the_known_wrong_cure_is_explained_and_taken_away_when_that_is_asked_for() {
+    container()
+        .shared_root()
+        .then(
+            "not_bridged; nothing_planned
+             # Nothing of it comes back, and the data that landed on the disk is still there.
+             [ -e /var/lib/rancher/k3s/agent/kubelet/pods/0b8d/volumes/kubernetes.io~csi/pvc-1/mount/file ]
+             rm -r /etc/csihost
+             csihost undo
+             cp /etc/fstab now; diff /root/fstab now; systemctl is-enabled var-lib-kubelet-plugins_registry.mount",
+        )
+        .run(&format!(
+            "{MOVES}{CURED}
+             broken_node; install_csihost; csihost undo; cured; cp /etc/fstab /root/fstab
+             csihost apply >/dev/null || :
+             csihost check >found || :
+             cat found
+             grep -F legacy-bind found; grep -F 'Data of 1 volumes' found; grep -F 'not k3s-killall.sh' found
+             grep -F 'umount /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins /var/lib/kubelet/pods' found
+             cmp /etc/fstab /root/fstab
+             cat /proc/1/mountinfo >mounts
+             repair
+             says 'bind 0 0 (csihost)' csihost plan
+             csihost apply
+             nothing_planned
+             grep -Fx \"# $old/pods $standard/pods none bind 0 0 (csihost)\" /etc/fstab
+             [ ! -e /etc/systemd/system/var-lib-kubelet-plugins_registry.mount ]
+             [ -e /var/lib/csihost/aside/var-lib-kubelet-plugins_registry.mount ]
+             # The kubelet runs: its mounts stay until the reboot.
+             same mounts /proc/1/mountinfo"
+        ));
+}
+
+#[test]
+fn where_no_kubelet_runs_the_wrong_cure_is_unmounted_at_once_but_for_what_is_in_use() {
+    container().shared_root().run(&format!(
+        "{MOVES}{CURED}
+         broken_node; install_program; cured
+         systemctl stop kubelet
+         mount -t tmpfs volume $standard/plugins
+         umount $standard/plugins
+         mkdir $standard/plugins/below; mount -t tmpfs below $standard/plugins/below
+         repair
+         csihost apply
+         nothing_planned
+         grep \" $standard/plugins/below \" /proc/1/mountinfo
+         if grep -E \" $standard/(pods|plugins_registry) \" /proc/1/mountinfo; then fail 'still mounted'; fi
+         umount $standard/plugins/below
+         csihost apply; nothing_planned; not_bridged"
+    ));
+}

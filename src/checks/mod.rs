@@ -12,6 +12,7 @@ mod iscsi;
 mod kernel;
 mod kubelet;
 mod kubernetes;
+mod legacy;
 mod newer;
 mod nfs;
 mod node;
@@ -52,6 +53,9 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     if needs.is_some() {
         let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
         findings.extend(bridge::check(facts, &names, settings.bridge.enabled));
+        if settings.bridge.enabled {
+            findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
+        }
     }
     contract::add(facts, &mut findings);
     findings.into_iter().map(|finding| counted(finding, settings)).collect()

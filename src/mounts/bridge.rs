@@ -15,6 +15,7 @@ pub use holds::few;
 pub use holds::{STATE_DIRECTORY, STATE_FILES};
 pub use late::waits_for;
 pub use same::CONSTANT;
+pub(super) use same::is_k3s_old;
 
 use super::resolve::place;
 use super::unit_name::mount_unit;

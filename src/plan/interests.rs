@@ -15,6 +15,7 @@ use crate::mounts::bridge::{
     CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, decide, waits_for,
 };
 use crate::mounts::fstab::FSTAB;
+use crate::mounts::legacy;
 use crate::mounts::resolve::top_at;
 use crate::profile::{Needs, Profile};
 use crate::settings::Settings;
@@ -60,7 +61,7 @@ pub fn early(
 }
 
 /// What else is looked at before the bridge is decided on: what is in the directories that it would
-/// cover.
+/// cover, and whether units of others cover the kubelet's.
 pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
     let mut interests = Interests::default();
     if !settings.bridge.enabled {
@@ -68,6 +69,7 @@ pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
     }
     let standard = HostPath::from(STANDARD_PATH);
     let directories = directories(settings);
+    interests.files = legacy::unit_files(facts, &directories);
     if facts.detection.host_dir().is_some_and(|root| *root != standard) {
         let covered = |path: &HostPath| {
             let holds = |entries: &[Vec<u8>]| !entries.is_empty();
@@ -112,6 +114,17 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
         interests.files.push(path.clone());
         interests.units.extend(unit.clone());
         interests.enablement.extend(unit);
+    }
+    if settings.bridge.enabled {
+        let names = directories(settings);
+        interests.surveys = legacy::to_survey(facts, &names);
+        for bind in legacy::find(facts, &names).into_iter().flat_map(|legacy| legacy.binds) {
+            // What tells whether another kubelet uses that tree.
+            interests.dirs.push(bind.tree.join(STATE_DIRECTORY));
+            let unit = bind.unit.map(|(unit, _)| unit);
+            interests.units.extend(unit.clone());
+            interests.enablement.extend(unit);
+        }
     }
     for list in [&mut interests.units, &mut interests.enablement] {
         list.sort();

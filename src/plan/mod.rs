@@ -6,6 +6,7 @@ mod files;
 mod initiator;
 pub mod interests;
 mod iscsi;
+mod legacy;
 mod modules;
 mod multipath;
 mod packages;
@@ -42,6 +43,7 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             // Without systemd there are no units to retire: what csihost mounted goes with a reboot.
             if facts.has_units() {
                 retire::plan(facts, settings, &mut plan);
+                legacy::plan(facts, settings, &mut plan);
             }
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {

@@ -33,6 +33,7 @@ struct Kubelet {
 struct Bridge {
     enabled: Option<bool>,
     directories: Option<Spanned<Vec<Spanned<String>>>>,
+    repair_legacy: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -96,6 +97,7 @@ impl Fragment {
                 Some(parsed.map_err(|error| invalid(&root, format!("kubelet.root-dir: {error}")))?);
         }
         set(&mut settings.bridge.enabled, self.bridge.enabled);
+        set(&mut settings.bridge.repair_legacy, self.bridge.repair_legacy);
         if let Some(directories) = self.bridge.directories {
             if directories.get_ref().is_empty() {
                 let message =

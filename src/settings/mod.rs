@@ -114,6 +114,9 @@ pub struct Bridge {
     pub enabled: bool,
     /// Which directories it joins, relative to the roots (`bridge.directories`).
     pub directories: Vec<BridgeDirectory>,
+    /// Whether what known wrong cures have put over the kubelet's directories is taken away
+    /// (`bridge.repair-legacy`).
+    pub repair_legacy: bool,
 }
 
 /// A directory of the kubelet root that is bridged: relative, clean, and never the root itself.
@@ -146,6 +149,7 @@ impl Default for Settings {
             bridge: Bridge {
                 enabled: true,
                 directories: directories.map(|name| BridgeDirectory(name.to_owned())).to_vec(),
+                repair_legacy: false,
             },
             iscsi: true,
             multipath: Multipath::Report,
@@ -240,7 +244,8 @@ mod tests {
         assert_eq!(settings.root_dir, KubeletRoot::parse(b"/srv/kubelet").ok());
         assert_eq!(settings.job_timeout, Duration::from_secs(90));
         assert_eq!(settings.bridge.directories[1].as_str(), "plugins/kubernetes.io");
-        assert!(settings.bridge.enabled);
+        assert!(settings.bridge.enabled && !settings.bridge.repair_legacy);
+        assert!(one("[bridge]\nrepair-legacy = true\n").is_ok());
     }
 
     #[test]

@@ -1,0 +1,69 @@
+//! Pure: the steps that take a known wrong cure away, where that is asked for
+//! (`bridge.repair-legacy`).
+
+use super::directories;
+use crate::model::digest::Digest;
+use crate::model::edit;
+use crate::model::facts::{Facts, Mode};
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan};
+use crate::model::unit::FileState;
+use crate::mounts::fstab::{self, FSTAB};
+use crate::mounts::legacy::{Legacy, find};
+use crate::settings::Settings;
+
+/// Where what is taken away is kept.
+const ASIDE: &str = "/var/lib/csihost/aside";
+
+pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+    if !settings.bridge.repair_legacy {
+        return;
+    }
+    let Some(legacy) = find(facts, &directories(settings)).filter(|legacy| legacy.known) else { return };
+    lines(facts, &legacy, plan);
+    let kubelet = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
+    for bind in &legacy.binds {
+        let reason =
+            format!("it covers the kubelet's {} with {}, which no kubelet uses", bind.place, bind.source);
+        if let Some((unit, path)) = &bind.unit {
+            let mut needs = Vec::new();
+            if facts.units.get(unit).file == FileState::Enabled {
+                needs.push(plan.push(Action::DisableUnit { unit: unit.clone() }, reason.clone(), &[]));
+            }
+            let to = HostPath::from(ASIDE).join(unit.as_str());
+            plan.push(Action::MoveAside { path: path.clone(), to }, reason.clone(), &needs);
+        }
+        // A running kubelet would go on in the directory beneath, without what plugins made in this one.
+        if facts.mode == Mode::Live
+            && !kubelet
+            && bind.mounted == Some(0)
+            && let Some(unit) = bind.mount_unit()
+        {
+            plan.push(Action::Unmount { path: bind.place.clone(), unit }, reason, &[]);
+        }
+    }
+}
+
+/// Makes comments of the lines of the table that bind the unused tree.
+fn lines(facts: &Facts, legacy: &Legacy, plan: &mut Plan) {
+    let Some(file) = facts.file(&HostPath::from(FSTAB)).file() else { return };
+    let wrong = |entry: &fstab::Entry<'_>| {
+        let source = entry.bound();
+        legacy.binds.iter().any(|bind| bind.place == entry.point && source.as_ref() == Some(&bind.source))
+    };
+    let splices: Vec<_> = fstab::entries(&file.bytes)
+        .iter()
+        .filter(|entry| wrong(entry))
+        .map(fstab::Entry::commented)
+        .collect();
+    let Some(after) = edit::apply(&file.bytes, &splices).filter(|after| *after != file.bytes) else { return };
+    let path = file.canonical.clone();
+    let action = Action::PatchFile {
+        diff: edit::diff(&path.to_string(), &file.bytes, &splices),
+        before: Digest::of(&file.bytes),
+        after: Digest::of(&after),
+        path,
+        splices,
+    };
+    plan.push(action, "the kubelet's own directories are not to be covered at every boot", &[]);
+}
