@@ -213,7 +213,7 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
         }
     }
     if !mounted {
-        refused.extend(other_kubelet(facts, &standard));
+        refused.extend(other_kubelet(facts, &standard, &root));
     }
     // A span that lies in another would hide it, or bind itself into itself.
     let overlap = spans.iter().enumerate().find_map(|(i, a)| {

@@ -34,6 +34,7 @@ pub fn early(
         if detection.host_dir() != Some(&standard) {
             interests.dirs.extend(CONSTANT.iter().chain([&STATE_DIRECTORY]).map(|name| standard.join(name)));
             interests.files.extend(STATE_FILES.map(|name| standard.join(name)));
+            interests.dirs.extend(detection.host_dir().map(|root| root.join(STATE_DIRECTORY)));
         }
         let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
         for base in std::iter::once(&standard).chain(roots) {

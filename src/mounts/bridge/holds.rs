@@ -17,10 +17,13 @@ pub const STATE_FILES: [&str; 4] =
     ["cpu_manager_state", "memory_manager_state", "dra_manager_state", "allocated_pods_state"];
 
 /// Refuses where another kubelet keeps its state in `standard`: its pods are there, too.
-pub(super) fn other_kubelet(facts: &Facts, standard: &HostPath) -> Option<Refusal> {
-    let directory = standard.join(STATE_DIRECTORY);
-    let directory = match facts.dirs.get(&directory) {
-        Some(DirFact::Directory { .. }) => Some(STATE_DIRECTORY),
+pub(super) fn other_kubelet(facts: &Facts, standard: &HostPath, root: &HostPath) -> Option<Refusal> {
+    let at = |base: &HostPath| facts.dirs.get(&base.join(STATE_DIRECTORY));
+    // Before Kubernetes 1.15 it was below the standard path, whatever the root was.
+    let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
+    let old = runs && matches!(at(root), Some(DirFact::Absent { .. }));
+    let directory = match at(standard) {
+        Some(DirFact::Directory { .. }) if !old => Some(STATE_DIRECTORY),
         _ => None,
     };
     let there = |name: &&&str| !matches!(facts.file(&standard.join(name)), FileFact::Absent);

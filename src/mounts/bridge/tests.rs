@@ -262,6 +262,18 @@ fn the_root_of_another_kubelet_is_refused_by_its_state() {
     }
 }
 
+#[test]
+fn a_kubelet_that_is_so_old_that_it_listens_below_the_standard_path_is_no_other_one() {
+    let mut facts = facts(ROOT, SHARED, &[]);
+    let (there, own) = (path(STANDARD_PATH).join("pod-resources"), path(ROOT).join("pod-resources"));
+    facts.dirs.insert(there.clone(), DirFact::Directory { canonical: there, entries: Vec::new() });
+    facts.dirs.insert(own.clone(), DirFact::Absent { canonical: own });
+    assert!(matches!(decided(&facts), Decision::Build(_)));
+    // Where none runs, nobody is known to be so old.
+    facts.detection.kubelet.as_mut().unwrap().pid = None;
+    assert_eq!(refused(&facts), ["bridge-other-kubelet"]);
+}
+
 // ---- what is to be mounted, and by whom
 
 fn with_fstab(mut facts: Facts, text: &str) -> Facts {
