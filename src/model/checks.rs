@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 25] = [
+pub const CHECKS: [(&str, &str); 29] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -28,6 +28,10 @@ pub const CHECKS: [(&str, &str); 25] = [
     ("kubelet-root", "whether the kubelet's root is known"),
     ("kubernetes-version", "whether the kubelet is new enough for CSI, or FlexVolume"),
     ("bridge", "whether drivers find the kubelet's directories below the standard path"),
+    ("bridge-units", "whether the bridge's units last, or are made anew at each boot (/etc is read-only)"),
+    ("bridge-left-over", "whether a bridge that is no longer wanted is still mounted"),
+    ("legacy-bind", "whether somebody mounted an unused tree over the kubelet's own directories"),
+    ("legacy-root", "whether settings or fstab name a root that this kubelet does not have"),
     ("mount-propagation", "whether mounts below the kubelet's root reach who waits for them"),
     ("path-contract", "whether what each CSI plugin mounts reaches the kubelet"),
 ];
