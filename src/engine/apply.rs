@@ -16,7 +16,7 @@ use crate::model::plan::{Action, Plan, Step};
 use crate::model::receipt::{BridgeRecord, Changed, InitiatorRecord, PendingRestart};
 use crate::model::status::{Outcome, StepStatus};
 use crate::model::unit::UnitName;
-use crate::report::journal;
+use crate::report::{journal, notify};
 use crate::systemd::ServiceManager;
 use anyhow::{Context, Result, bail};
 
@@ -50,7 +50,9 @@ impl<M: ServiceManager> Writer<'_, M> {
                 statuses.push(status(step, Outcome::Skipped, None));
                 continue;
             }
-            match self.step(&step.action).await {
+            let result = self.step(&step.action).await;
+            notify::progressed();
+            match result {
                 Ok(()) => {
                     told.add(step);
                     statuses.push(status(step, Outcome::Done, None));

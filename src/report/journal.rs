@@ -4,6 +4,7 @@
 //! Fields: `CSIHOST_STEP` (a plan's step kind), `CSIHOST_TARGET` (what it changed; several are
 //! separated by spaces), `CSIHOST_REFUSAL` (the id of what was refused), `MESSAGE_ID`.
 
+use super::limit;
 use super::messages;
 use super::style::{Colour, paint, stderr_colours};
 use crate::model::plan::{Later, Refusal};
@@ -100,11 +101,12 @@ pub fn done(kind: &str, targets: &[String], reason: Option<&str>) {
         }
     };
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    let Some(again) = limit::passes(messages::DONE, &all) else { return };
     info!(
         MESSAGE_ID = messages::DONE,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = all.as_str(),
-        "{kind} {short}{reason}"
+        "{kind} {short}{reason}{again}"
     );
 }
 
@@ -114,21 +116,23 @@ fn last_part(target: &str) -> &str {
 
 /// A step failed.
 pub fn failed(kind: &str, target: &str, error: &str) {
+    let Some(again) = limit::passes(messages::FAILED, &format!("{kind} {target}")) else { return };
     error!(
         MESSAGE_ID = messages::FAILED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind} {target}: {error}"
+        "{kind} {target}: {error}{again}"
     );
 }
 
 /// A step was left out.
 pub fn skipped(kind: &str, target: &str) {
+    let Some(again) = limit::passes(messages::SKIPPED, &format!("{kind} {target}")) else { return };
     warn!(
         MESSAGE_ID = messages::SKIPPED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind} {target}: left out, because a step that it needs failed"
+        "{kind} {target}: left out, because a step that it needs failed{again}"
     );
 }
 
@@ -168,25 +172,31 @@ pub fn refused(refusal: &Refusal) {
 
 /// A step is still to be done after the turn that did it.
 pub fn unsettled(kind: &str, target: &str) {
+    let Some(again) = limit::passes(messages::UNSETTLED, &format!("{kind} {target}")) else { return };
     error!(
         MESSAGE_ID = messages::UNSETTLED,
         CSIHOST_STEP = kind,
         CSIHOST_TARGET = target,
-        "{kind} {target}: done, and needed again at once: something undoes it"
+        "{kind} {target}: done, and needed again at once: something undoes it{again}"
     );
 }
 
 /// A turn ended. The verdict is told on stderr too: of a process that ends at once journald may
 /// not learn the unit, but it knows whose stderr is whose.
 pub fn verdict(status: &Status) {
+    new_verdict(status);
+    if stderr_is_journal() {
+        eprintln!("{}", status.verdict);
+    }
+}
+
+/// The same of the agent, which tells it where it is another one than before.
+pub fn new_verdict(status: &Status) {
     let (id, text) = (messages::VERDICT, status.verdict.as_str());
     match status.result {
         TurnResult::Ready => info!(MESSAGE_ID = id, CSIHOST_RESULT = "ready", "{text}"),
         TurnResult::NotReady => warn!(MESSAGE_ID = id, CSIHOST_RESULT = "not-ready", "{text}"),
         TurnResult::Failed => error!(MESSAGE_ID = id, CSIHOST_RESULT = "failed", "{text}"),
-    }
-    if stderr_is_journal() {
-        eprintln!("{text}");
     }
 }
 
@@ -203,4 +213,59 @@ pub fn left(what: &str, target: &str, why: &str) {
 /// Another csihost works on this host.
 pub fn waiting() {
     info!(MESSAGE_ID = messages::WAITING, "another csihost is at work; waiting for it to end");
+}
+
+/// From now on the same is told at most once a minute, with how often it came.
+pub fn limited() {
+    limit::begin();
+}
+
+/// The agent works with the settings that are in effect now.
+pub fn watching(directories: usize, units: usize) {
+    info!(
+        MESSAGE_ID = messages::WATCHING,
+        "watching what {directories} paths and {units} units tell, and PID 1's mount table"
+    );
+}
+
+/// The settings are wrong; the earlier ones stay in effect.
+pub fn bad_settings(error: &str) {
+    let Some(again) = limit::passes(messages::BAD_SETTINGS, error) else { return };
+    error!(MESSAGE_ID = messages::BAD_SETTINGS, "the earlier settings stay in effect: {error}{again}");
+}
+
+/// Somebody undoes a step again and again.
+pub fn backing_off(kind: &str, target: &str, text: &str) {
+    warn!(
+        MESSAGE_ID = messages::BACKING_OFF,
+        CSIHOST_STEP = kind,
+        CSIHOST_TARGET = target,
+        "backing off: {kind} {target}: {text}"
+    );
+}
+
+/// A turn could not be made.
+pub fn turn_failed(error: &str) {
+    let Some(again) = limit::passes(messages::TURN_FAILED, error) else { return };
+    error!(MESSAGE_ID = messages::TURN_FAILED, "no turn could be made: {error}{again}");
+}
+
+/// systemd cannot be reached.
+pub fn systemd_away(error: &str) {
+    let Some(again) = limit::passes(messages::SYSTEMD_AWAY, error) else { return };
+    warn!(MESSAGE_ID = messages::SYSTEMD_AWAY, "waiting for systemd to be reachable: {error}{again}");
+}
+
+/// systemd can be reached again.
+pub fn systemd_back() {
+    info!(MESSAGE_ID = messages::SYSTEMD_BACK, "systemd can be reached again");
+}
+
+/// Some changes are not told by the kernel.
+pub fn unwatched(what: &str, why: &str) {
+    let Some(again) = limit::passes(messages::UNWATCHED, what) else { return };
+    warn!(
+        MESSAGE_ID = messages::UNWATCHED,
+        "{what}: {why}; what changes there is noticed by the slow timer alone{again}"
+    );
 }
