@@ -29,12 +29,13 @@ const MAY: [(&str, &[&str]); 13] = [
 ];
 
 /// Crates that only one room may use.
-const ONLY: [(&str, &str); 9] = [
+const ONLY: [(&str, &str); 10] = [
     ("zbus", "systemd"),
     ("nix", "host"),
     ("procfs", "host"),
     ("inotify", "host"),
     ("xattr", "host"),
+    ("rustix", "host"),
     ("tracing_journald", "report"),
     ("clap", "cli"),
     ("tar", "scene"),

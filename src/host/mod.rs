@@ -5,20 +5,26 @@
 //! swapped while a path is followed.
 
 mod diag;
+mod events;
+mod first;
 mod iscsi;
 mod kernel;
 mod lock;
 mod mount;
+mod mounts_watch;
 mod output;
+mod pidfd;
 mod proc_text;
 mod program;
 mod read;
+mod ready;
 mod run;
 mod survey;
 mod tree;
 mod walk;
 mod watch;
 mod write;
+mod writers;
 
 #[cfg(test)]
 mod tests;
@@ -26,18 +32,21 @@ mod tests;
 pub mod probe;
 pub mod process;
 
+pub use events::{Events, Touched, Watched};
+pub use first::monotonic_usec;
 pub use lock::{Lock, Waiting};
+pub use mounts_watch::MountsWatch;
 pub use output::save_new;
+pub use pidfd::Exits;
 pub use read::{read_argument, read_report};
 pub use run::Started;
-pub use tree::{Kind, Meta};
+pub use tree::{Asked, Kind, Meta};
 pub use watch::Watch;
 
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode as Bits, fstat};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -51,7 +60,7 @@ pub struct Host {
     /// Who may own what only root may write: root, or offline the owner of the tree.
     owner: (u32, u32),
     /// The paths that were asked for, where somebody wants to know.
-    asked: Option<Mutex<BTreeSet<HostPath>>>,
+    asked: Option<Mutex<Asked>>,
 }
 
 /// A file-system operation that failed: what, on what, and why.

@@ -85,6 +85,7 @@ impl Host {
 
     /// The names in the directory at `path`, sorted; none if there is no such directory.
     pub fn list(&self, path: &HostPath) -> Result<Vec<Vec<u8>>> {
+        self.note_listed(path);
         let walked = self.walk(path, Last::Follow)?;
         match walked.kind() {
             None => Ok(Vec::new()),

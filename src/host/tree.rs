@@ -37,6 +37,15 @@ pub struct Meta {
     pub size: u64,
 }
 
+/// What a host was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// All paths.
+    pub paths: BTreeSet<HostPath>,
+    /// Directories of which all names were asked for, whatever they are.
+    pub listed: BTreeSet<HostPath>,
+}
+
 impl Host {
     /// From now on, keeps the paths that are asked for.
     pub fn recording(mut self) -> Self {
@@ -47,12 +56,24 @@ impl Host {
     /// The paths that were asked for since.
     pub fn asked(&self) -> BTreeSet<HostPath> {
         let asked = self.asked.as_ref().and_then(|asked| asked.lock().ok());
-        asked.map(|asked| asked.clone()).unwrap_or_default()
+        asked.map(|asked| asked.paths.clone()).unwrap_or_default()
+    }
+
+    /// What was asked for since this was called last.
+    pub fn take_asked(&self) -> Asked {
+        let asked = self.asked.as_ref().and_then(|asked| asked.lock().ok());
+        asked.map(|mut asked| std::mem::take(&mut *asked)).unwrap_or_default()
     }
 
     pub(super) fn note(&self, path: &HostPath) {
         if let Some(mut asked) = self.asked.as_ref().and_then(|asked| asked.lock().ok()) {
-            asked.insert(path.clone());
+            asked.paths.insert(path.clone());
+        }
+    }
+
+    pub(super) fn note_listed(&self, path: &HostPath) {
+        if let Some(mut asked) = self.asked.as_ref().and_then(|asked| asked.lock().ok()) {
+            asked.listed.insert(path.clone());
         }
     }
 

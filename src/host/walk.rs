@@ -94,7 +94,8 @@ impl Host {
         self.walk_below(path, last).map_err(failed("walk to", path))
     }
 
-    fn walk_below(&self, path: &HostPath, last: Last) -> nix::Result<Walked> {
+    /// The same, not noted as asked for.
+    pub(super) fn walk_below(&self, path: &HostPath, last: Last) -> nix::Result<Walked> {
         let mut todo: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         let mut dirs = vec![self.start()?];
         let (mut links, mut left) = (0, Vec::new());
