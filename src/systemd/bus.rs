@@ -21,7 +21,7 @@ pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 /// The interface of systemd's manager.
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// The interface through which objects show their properties.
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// How long systemd may take to answer. It answers nobody while it reads its unit files again,
 /// which has been seen to take seconds; 25 s is what libdbus and sd-bus wait.
@@ -130,6 +130,18 @@ impl Bus {
             .await
             .map_err(|_| Fault::Silent { after: CALL_DEADLINE })?
             .map_err(|error| fault(&error))
+    }
+
+    /// Everything that the bus sends to this connection.
+    pub(super) fn everything(&self) -> MessageStream {
+        MessageStream::from(&self.connection)
+    }
+
+    /// Has the bus send the signals that `rule` describes to this connection, or no longer.
+    pub(super) async fn match_signals(&self, rule: &str, wanted: bool) -> Result<(), Fault> {
+        let member = if wanted { "AddMatch" } else { "RemoveMatch" };
+        let bus = "org.freedesktop.DBus";
+        self.to(bus, "/org/freedesktop/DBus", bus, member, &(rule,)).await.map(|_| ())
     }
 
     async fn to<B: Serialize + DynamicType>(

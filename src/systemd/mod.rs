@@ -21,6 +21,7 @@ mod offline;
 #[cfg(test)]
 mod offline_tests;
 mod service;
+mod signals;
 #[cfg(test)]
 mod stub;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use direct::{Direct, DirectHost, Ended, Service};
 pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
 pub use offline::{Offline, UnitTree};
+pub use signals::Signals;
 pub use transient::Transient;
 
 /// How a unit is stopped.

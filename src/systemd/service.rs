@@ -84,7 +84,7 @@ where
 }
 
 /// The object of a unit: `bus_path_escape` (systemd, src/libsystemd/sd-bus/bus-internal.c).
-fn object_path(unit: &str) -> String {
+pub(super) fn object_path(unit: &str) -> String {
     let mut path = "/org/freedesktop/systemd1/unit/".to_owned();
     for (index, byte) in unit.bytes().enumerate() {
         if byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit()) {
