@@ -10,6 +10,7 @@ mod output;
 mod plan;
 mod probe;
 mod profile;
+mod run;
 mod status;
 mod undo;
 
@@ -33,6 +34,8 @@ struct Cli {
 enum Verb {
     /// Make this node ready: one turn, then exit
     Apply(apply::Apply),
+    /// Keep this node ready: the same turn again whenever something changes, until told to end
+    Run(run::Run),
     /// Show what apply would do, with unified diffs
     Plan(Reading),
     /// Run every check: what is wrong, why it matters, how to repair it
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
 async fn run(verb: Verb) -> Result<End> {
     match verb {
         Verb::Apply(args) => apply::run(&args).await,
+        Verb::Run(args) => run::run(&args).await,
         Verb::Plan(args) => plan::run(&args).await,
         Verb::Check(args) => check::run(&args).await,
         Verb::Compare(args) => compare::run(&args),

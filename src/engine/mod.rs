@@ -1,5 +1,6 @@
 //! Engine: joins the pure rooms with the edges. One turn is observe → decide → apply → verify.
 
+mod agent;
 mod apply;
 mod capture;
 mod compare;
@@ -26,6 +27,7 @@ mod unmount;
 pub use crate::checks::compare::{Comparison, Difference, Level};
 pub use crate::host::{Host, save_new};
 pub use crate::settings::ConfigError;
+pub use agent::run;
 pub use capture::{Scene, capture};
 pub use compare::compare;
 pub use config::{Config, load};

@@ -69,7 +69,7 @@ pub async fn look(host: &Host, config: &Config) -> Result<Seen> {
     }
 }
 
-async fn look_with<M: ServiceManager>(
+pub(super) async fn look_with<M: ServiceManager>(
     host: &Host,
     config: &Config,
     manager: Result<&mut M, Init>,
@@ -92,9 +92,9 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     };
     super::probe::clean(host);
     let (seen, steps, settled) = match &mut manager(host, config).await {
-        Manager::Systemd(manager) => turn(host, config, manager.as_mut()).await?,
-        Manager::Offline(manager) => turn(host, config, manager).await?,
-        Manager::Direct(manager) => turn(host, config, manager).await?,
+        Manager::Systemd(manager) => turn(host, config, manager.as_mut(), &mut |_| {}).await?,
+        Manager::Offline(manager) => turn(host, config, manager, &mut |_| {}).await?,
+        Manager::Direct(manager) => turn(host, config, manager, &mut |_| {}).await?,
         Manager::None(init) => {
             (look_with::<Systemd>(host, config, Err(init.clone())).await?, Vec::new(), true)
         }
@@ -113,13 +113,16 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     Ok(Report { status, findings: seen.findings })
 }
 
-/// Gives what is seen at the end, how the steps went, and whether a second plan is empty.
-async fn turn<M: ServiceManager>(
+/// Gives what is seen at the end, how the steps went, and whether a second plan is empty. Every plan
+/// is shown to `restrain` first, which may take steps out of it.
+pub(super) async fn turn<M: ServiceManager>(
     host: &Host,
     config: &Config,
     manager: &mut M,
+    restrain: &mut dyn FnMut(&mut Plan),
 ) -> Result<(Seen, Vec<StepStatus>, bool)> {
-    let seen = look_with(host, config, Ok(&mut *manager)).await?;
+    let mut seen = look_with(host, config, Ok(&mut *manager)).await?;
+    restrain(&mut seen.plan);
     let mut store = Store::open(host)?;
     remember(&mut store, &seen.facts, config)?;
     let pending = store.receipt.reload_pending;
@@ -137,6 +140,7 @@ async fn turn<M: ServiceManager>(
         });
         steps.extend(round);
         after = look_with(host, config, Ok(&mut *writer.manager)).await?;
+        restrain(&mut after.plan);
         // What a package brought has to be made ready too; all else is done at once.
         if !installed || after.plan.is_empty() {
             break;
@@ -169,7 +173,7 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     if *receipt != before { store.save() } else { Ok(()) }
 }
 
-fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant) -> Status {
+pub(super) fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant) -> Status {
     let note = |refusal: &Refusal| Note {
         id: refusal.id.to_owned(),
         reason: format!("{}: {}", refusal.target, refusal.reason),

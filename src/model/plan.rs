@@ -300,6 +300,40 @@ impl Plan {
         Self { steps: steps.into_iter().map(|(_, step)| step).collect(), ..self }
     }
 
+    /// Takes steps out, and with each those that need it; how many are left out.
+    pub fn leave_out(&mut self, mut unwanted: impl FnMut(&Step) -> bool) -> usize {
+        let mut out: Vec<bool> = self.steps.iter().map(&mut unwanted).collect();
+        let is_out = |out: &[bool], id: &StepId| out.get(id.0).copied().unwrap_or(false);
+        loop {
+            let before = out.clone();
+            for (index, step) in self.steps.iter().enumerate() {
+                if let Some(place) = out.get_mut(index) {
+                    *place |= step.needs.iter().any(|need| is_out(&before, need));
+                }
+            }
+            if out == before {
+                break;
+            }
+        }
+        let places: Vec<usize> = out
+            .iter()
+            .scan(0, |next, &out| {
+                let place = *next;
+                *next += usize::from(!out);
+                Some(place)
+            })
+            .collect();
+        let mut index = 0;
+        self.steps.retain(|_| {
+            index += 1;
+            !is_out(&out, &StepId(index - 1))
+        });
+        for step in &mut self.steps {
+            step.needs.iter_mut().for_each(|need| need.0 = places.get(need.0).copied().unwrap_or(need.0));
+        }
+        out.iter().filter(|&&out| out).count()
+    }
+
     /// How many steps there are.
     pub fn len(&self) -> usize {
         self.steps.len()
@@ -328,5 +362,19 @@ mod tests {
         assert_eq!(kinds, ["make-directory", "enable-unit", "start-unit"]);
         let needs: Vec<_> = plan.steps().map(|(_, step)| step.needs.clone()).collect();
         assert_eq!(needs, [vec![], vec![StepId(0), StepId(2)], vec![]]);
+    }
+
+    #[test]
+    fn a_step_that_is_left_out_takes_those_that_need_it_with_it_and_no_others() {
+        let start = |name| Action::StartUnit { unit: UnitName::from(name) };
+        let mut plan = Plan::default();
+        let a = plan.push(start("a.service"), "", &[]);
+        let b = plan.push(start("b.service"), "", &[a]);
+        let c = plan.push(start("c.service"), "", &[]);
+        plan.push(start("d.service"), "", &[b]);
+        plan.push(start("e.service"), "", &[c]);
+        assert_eq!(plan.leave_out(|step| step.action.target() == "a.service"), 3);
+        let left: Vec<_> = plan.steps().map(|(_, step)| (step.action.target(), step.needs.clone())).collect();
+        assert_eq!(left, [("c.service".to_owned(), vec![]), ("e.service".to_owned(), vec![StepId(0)])]);
     }
 }

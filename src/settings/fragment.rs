@@ -9,6 +9,8 @@ use toml::Spanned;
 
 /// A job that takes longer is not waited for by anybody.
 const LONGEST_JOB: u64 = 3600;
+/// More often would be polling; more rarely, a change that nobody tells lasts too long.
+const INTERVALS: std::ops::RangeInclusive<u64> = 10..=86_400;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -20,6 +22,7 @@ pub(super) struct Fragment {
     packages: Packages,
     checks: Checks,
     systemd: Systemd,
+    agent: Agent,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -69,6 +72,12 @@ struct Checks {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 struct Systemd {
     job_timeout: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Agent {
+    interval: Option<Spanned<u64>>,
 }
 
 /// A value that has the right type and cannot be used.
@@ -141,6 +150,13 @@ impl Fragment {
                 return Err(invalid(&seconds, message));
             }
             settings.job_timeout = Duration::from_secs(*seconds.get_ref());
+        }
+        if let Some(seconds) = self.agent.interval {
+            if !INTERVALS.contains(seconds.get_ref()) {
+                let (least, most) = (INTERVALS.start(), INTERVALS.end());
+                return Err(invalid(&seconds, format!("agent.interval: expected {least} to {most} seconds")));
+            }
+            settings.interval = Duration::from_secs(*seconds.get_ref());
         }
         Ok(())
     }

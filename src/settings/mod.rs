@@ -38,6 +38,9 @@ pub struct Settings {
     pub ignored: BTreeSet<String>,
     /// How long a systemd job may take (`systemd.job-timeout`, in seconds).
     pub job_timeout: Duration,
+    /// How often the agent looks without being told that something changed (`agent.interval`, in
+    /// seconds): nobody tells of changed propagation, or of a module that is unloaded.
+    pub interval: Duration,
 }
 
 /// Who installs a package that is not there.
@@ -158,6 +161,7 @@ impl Default for Settings {
             packages: None,
             ignored: BTreeSet::new(),
             job_timeout: Duration::from_secs(30),
+            interval: Duration::from_secs(300),
         }
     }
 }
@@ -259,6 +263,7 @@ mod tests {
             ("[bridge]\ndirectories = ['']\n", "csihost.toml:2: bridge.directories"),
             ("[bridge]\ndirectories = []\n", "csihost.toml:2: bridge.directories"),
             ("[systemd]\njob-timeout = 0\n", "csihost.toml:2: systemd.job-timeout"),
+            ("[agent]\ninterval = 1\n", "csihost.toml:2: agent.interval: expected 10 to 86400 seconds"),
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
             ("[packages]\npolicy = 'always'\n", "csihost.toml:2: unknown variant `always`"),

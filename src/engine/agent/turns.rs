@@ -1,0 +1,165 @@
+//! Engine: one turn of the agent: that of `apply`, with a connection that is kept, without what is
+//! left alone, and with nothing told that was told before.
+
+use super::fight::{Fights, Pause};
+use crate::engine::config::Config;
+use crate::engine::observe::other_init;
+use crate::engine::status;
+use crate::engine::turn::{Seen, conclude, look_with, turn};
+use crate::host::{Host, Lock};
+use crate::model::facts::Init;
+use crate::model::path::HostPath;
+use crate::model::plan::Plan;
+use crate::model::status::{Outcome, Status, StepStatus, TurnResult};
+use crate::report::journal;
+use crate::systemd::Systemd;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// How often the lock is tried while somebody else holds it: a command that runs for seconds at most.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// What lasts from one turn of the agent to the next.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The connection to systemd.
+    systemd: Option<Systemd>,
+    /// What is left alone.
+    pub(super) fights: Fights,
+    told: Told,
+}
+
+/// What was told last.
+#[derive(Debug, Default)]
+struct Told {
+    verdict: Option<(TurnResult, BTreeSet<String>, Option<String>)>,
+    refused: BTreeSet<(String, String)>,
+    away: bool,
+}
+
+impl Turns {
+    /// Makes a turn. It may be dropped while it waits for systemd: the receipt then is as after a
+    /// crash, which the next turn settles.
+    pub(super) async fn make(&mut self, host: &Host, config: &Config) -> Result<(Seen, Status)> {
+        let started = Instant::now();
+        let _lock = lock(host).await?;
+        let kept = self.systemd.is_some();
+        let mut result = self.once(host, config).await;
+        if result.is_err() {
+            // Whatever it was, the connection may be the cause: the bus was restarted, say.
+            self.systemd = None;
+            if kept {
+                result = self.once(host, config).await;
+            }
+        }
+        let (seen, steps, settled) = result?;
+        let now = Instant::now();
+        for step in steps.iter().filter(|step| step.outcome == Outcome::Failed) {
+            self.fights.failed(&step.kind, &step.target, now);
+        }
+        let status = conclude(&seen, steps, settled, started);
+        self.told.tell(&seen, &status);
+        status::save(host, &status)?;
+        Ok((seen, status))
+    }
+
+    /// Forgets the connection to systemd.
+    pub(super) fn disconnect(&mut self) {
+        self.systemd = None;
+    }
+
+    async fn once(&mut self, host: &Host, config: &Config) -> Result<(Seen, Vec<StepStatus>, bool)> {
+        let init = match (&self.systemd, host.systemd_booted()) {
+            (Some(_), true) => None,
+            (None, true) => match Systemd::connect(config.settings.job_timeout).await {
+                Ok(systemd) => {
+                    self.systemd = Some(systemd);
+                    None
+                }
+                Err(error) => Some(Init::Unreachable(error.to_string())),
+            },
+            (_, false) => Some(other_init(host)),
+        };
+        let fights = &mut self.fights;
+        let mut first = true;
+        let mut restrain = |plan: &mut Plan| {
+            let now = Instant::now();
+            // The second plan of a turn shows what is left, and is not done.
+            match std::mem::take(&mut first) {
+                true => fights.admit(plan, now).iter().for_each(|pause| tell_pause(host, pause)),
+                false => fights.withhold(plan, now),
+            }
+        };
+        match (&mut self.systemd, init) {
+            (Some(systemd), None) => turn(host, config, systemd, &mut restrain).await,
+            (_, init) => {
+                let init = init.unwrap_or_else(|| Init::Unreachable("not connected".to_owned()));
+                let seen = look_with::<Systemd>(host, config, Err(init)).await?;
+                Ok((seen, Vec::new(), true))
+            }
+        }
+    }
+}
+
+/// The lock of the host, waited for without keeping a signal waiting.
+async fn lock(host: &Host) -> Result<Lock> {
+    let mut told = false;
+    loop {
+        match host.lock()? {
+            Ok(lock) => return Ok(lock),
+            Err(_) => {
+                if !std::mem::replace(&mut told, true) {
+                    journal::waiting();
+                }
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn tell_pause(host: &Host, pause: &Pause) {
+    let (kind, target) = &pause.key;
+    // Of a unit nobody can tell who stopped it; of a file a little can be seen.
+    let who = match HostPath::parse(target.as_bytes()) {
+        Ok(path) => host.last_written(&path).unwrap_or_else(|| "nothing is there now".to_owned()),
+        Err(_) => format!("systemd does not keep who asked for it; see journalctl -u {target}"),
+    };
+    let text = format!(
+        "somebody undid it again and again; left alone for {} min ({who})",
+        pause.length.as_secs().div_ceil(60)
+    );
+    journal::backing_off(kind, target, &text);
+}
+
+impl Told {
+    fn tell(&mut self, seen: &Seen, status: &Status) {
+        let refused: BTreeSet<(String, String)> =
+            seen.plan.refused.iter().map(|refusal| (refusal.id.to_owned(), refusal.target.clone())).collect();
+        for refusal in &seen.plan.refused {
+            let is_new = !self.refused.contains(&(refusal.id.to_owned(), refusal.target.clone()));
+            match refusal.id {
+                // Told when the pause began, or as a failure.
+                "backing-off" => {}
+                "systemd-unreachable" if !self.away => {
+                    self.away = true;
+                    journal::systemd_away(&refusal.reason);
+                }
+                "systemd-unreachable" => {}
+                _ if is_new => journal::refused(refusal),
+                _ => {}
+            }
+        }
+        if self.away && !refused.iter().any(|(id, _)| id == "systemd-unreachable") {
+            self.away = false;
+            journal::systemd_back();
+        }
+        self.refused = refused;
+        let names = status.refused.iter().chain(&status.failing).map(|note| note.id.clone()).collect();
+        let verdict = Some((status.result, names, status.root_dir.clone()));
+        if self.verdict != verdict || !status.steps.is_empty() {
+            journal::new_verdict(status);
+        }
+        self.verdict = verdict;
+    }
+}
