@@ -26,7 +26,7 @@ pub(super) async fn run(args: &Common) -> Result<End> {
     }
     output::print(&format!("{sum}.\n"))?;
     if host.mode() == Mode::Live {
-        let hint = "The next boot makes a new turn, unless you remove csihost or run: systemctl disable csihost-boot\n";
+        let hint = "The next boot makes a new turn, unless you remove csihost or run: systemctl disable csihost-boot csihost\n";
         output::print(hint)?;
     }
     Ok(if left > 0 { End::Failed } else { End::Done })

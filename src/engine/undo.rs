@@ -61,13 +61,29 @@ pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
     }
     let fates = Vec::new();
     match &mut manager(host, config).await {
-        Manager::Systemd(manager) => Undo { host, manager: manager.as_mut(), store, fates }.run().await,
+        Manager::Systemd(manager) => {
+            stop_agent(manager.as_mut()).await?;
+            Undo { host, manager: manager.as_mut(), store, fates }.run().await
+        }
         Manager::Offline(manager) => Undo { host, manager, store, fates }.run().await,
         Manager::Direct(manager) => Undo { host, manager, store, fates }.run().await,
         Manager::None(Init::Unreachable(why)) => bail!("{why}"),
         Manager::None(_) => {
             bail!("systemd, with which this was done, is not PID 1 now; boot it, then run csihost undo")
         }
+    }
+}
+
+/// An agent that runs would do again what is undone.
+async fn stop_agent<M: ServiceManager>(manager: &mut M) -> Result<()> {
+    let agent = UnitName::from("csihost.service");
+    match manager.activity(std::slice::from_ref(&agent)).await?.get(&agent).active {
+        ActiveState::Active | ActiveState::Activating => {
+            manager.stop(&agent, StopMode::Replace).await?;
+            journal::done("stop-unit", &[agent.to_string()], Some("it would do again what is undone"));
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
