@@ -15,9 +15,12 @@ const DRIVER: [&[u8]; 6] =
     [b"driver-name", b"drivername", b"driver", b"csi-name", b"csi-driver-name", b"csi-driver"];
 
 /// Whether arguments are worth reading whole: the cheap look at thousands of them, at their
-/// beginning. iscsid passes it too.
+/// beginning. iscsid passes it too; csihost's own name does not: its agent is a service with mounts
+/// of its own that looks at the kubelet's directories, and serves nobody.
 pub fn mentions(head: &[u8]) -> bool {
-    head.windows(3).any(|three| matches!(three, [b'c' | b'C', b's' | b'S', b'i' | b'I']))
+    let is_csi = |three: &[u8]| matches!(three, [b'c' | b'C', b's' | b'S', b'i' | b'I']);
+    let is_own = |at: usize| head.get(at..).is_some_and(|rest| rest.starts_with(b"csihost"));
+    head.windows(3).enumerate().any(|(at, three)| is_csi(three) && !is_own(at))
 }
 
 /// What the arguments say; of a flag that is given twice the last one counts.
@@ -126,6 +129,13 @@ mod tests {
             assert_eq!(claims.driver.as_deref(), driver.map(str::as_bytes), "{line}");
             assert!(claims.mentioned, "{line}");
         }
+    }
+
+    #[test]
+    fn csihosts_own_agent_is_no_plugin() {
+        assert!(!mentions(b"/usr/bin/csihost\0run\0"));
+        assert!(mentions(b"/usr/bin/csihost\0--endpoint=unix:///csi/csi.sock\0"));
+        assert!(mentions(b"csi-hostpath\0"));
     }
 
     #[test]
