@@ -96,6 +96,14 @@ mod tests {
     }
 
     #[test]
+    fn the_manual_lists_every_id() {
+        let manual = include_str!("../../packaging/man/csihost.8");
+        for (name, id) in ALL {
+            assert!(manual.contains(&format!(".It Li {id}")), "{name} ({id}) is not in the manual");
+        }
+    }
+
+    #[test]
     fn every_entry_of_the_catalog_has_a_subject_and_says_what_to_do() {
         for (id, entry) in entries() {
             let (head, text) = entry.split_once("\n\n").unwrap();
