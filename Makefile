@@ -7,7 +7,8 @@
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
-#                the contracts of 100 plugins
+#                the contracts of 100 plugins; the agent: idle, in a storm of mounts, and how soon
+#                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -66,7 +67,7 @@ nodes: deb tools-nodes
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
-	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh $(NODES)/
+	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
 	@mkdir -p $(NODES)/debs
@@ -82,6 +83,7 @@ bench: nodes
 	@benches/detect $(NODES)
 	@$(TARGET)/release/examples/mounts
 	@benches/contracts $(NODES)
+	@benches/agent $(NODES)
 
 test: lint unit node vm
 lint: tools
@@ -89,7 +91,8 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} benches/{apply,rounds,detect,contracts,admin.sh}
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} \
+	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
