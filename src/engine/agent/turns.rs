@@ -3,6 +3,7 @@
 
 use super::fight::{Fights, Pause};
 use crate::engine::config::Config;
+use crate::engine::manager::{Manager, manager};
 use crate::engine::observe::other_init;
 use crate::engine::status;
 use crate::engine::turn::{Seen, conclude, look_with, turn};
@@ -35,6 +36,7 @@ pub(super) struct Turns {
 struct Told {
     verdict: Option<(TurnResult, BTreeSet<String>, Option<String>)>,
     refused: BTreeSet<(String, String)>,
+    later: BTreeSet<(String, String)>,
     away: bool,
 }
 
@@ -91,14 +93,16 @@ impl Turns {
                 false => fights.withhold(plan, now),
             }
         };
-        match (&mut self.systemd, init) {
-            (Some(systemd), None) => turn(host, config, systemd, &mut restrain).await,
-            (_, init) => {
-                let init = init.unwrap_or_else(|| Init::Unreachable("not connected".to_owned()));
-                let seen = look_with::<Systemd>(host, config, Err(init)).await?;
-                Ok((seen, Vec::new(), true))
-            }
-        }
+        let init = match (&mut self.systemd, init) {
+            (Some(systemd), None) => return turn(host, config, systemd, &mut restrain).await,
+            (_, Some(Init::Other(name))) => match manager(host, config).await {
+                Manager::Direct(mut direct) => return turn(host, config, &mut direct, &mut restrain).await,
+                _ => Init::Other(name),
+            },
+            (_, init) => init.unwrap_or_else(|| Init::Unreachable("not connected".to_owned())),
+        };
+        let seen = look_with::<Systemd>(host, config, Err(init)).await?;
+        Ok((seen, Vec::new(), true))
     }
 }
 
@@ -150,6 +154,13 @@ impl Told {
                 _ => {}
             }
         }
+        for later in &seen.plan.later {
+            if !self.later.contains(&(later.target.clone(), later.reason.clone())) {
+                journal::later(later);
+            }
+        }
+        let later = seen.plan.later.iter().map(|later| (later.target.clone(), later.reason.clone()));
+        self.later = later.collect();
         if self.away && !refused.iter().any(|(id, _)| id == "systemd-unreachable") {
             self.away = false;
             journal::systemd_back();
