@@ -83,6 +83,8 @@ fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() 
             "{words} iqn=$(/share/iscsi-target); echo $iqn >iqn
              install_csihost
              csihost check; login; logout
+             # It would repair what is broken before a login could fail.
+             systemctl stop csihost
 
              a_startup_line_to_a_missing_program() {{
                  stop_all; sed -i 's|^iscsid.startup *=.*|iscsid.startup = /usr/sbin/no-such|' $conf
