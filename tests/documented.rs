@@ -56,3 +56,35 @@ fn every_name_in_the_sources_is_in_the_list() {
         assert!(is_check(&name), "{name} is in src/checks and not in src/model/checks.rs");
     }
 }
+
+/// The keys of a TOML text, with their tables.
+fn keys(text: &str) -> Vec<String> {
+    let table: toml::Table = text.parse().unwrap();
+    let mut keys: Vec<String> = table
+        .iter()
+        .flat_map(|(table, values)| {
+            values.as_table().unwrap().keys().map(move |key| format!("{table}.{key}"))
+        })
+        .collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn every_setting_is_in_the_manual_and_in_the_readme_where_all_are_right() {
+    let readme = read("README.md");
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    csihost::settings::parse([("README.md", example.as_bytes())]).unwrap();
+
+    let manual = read("packaging/man/csihost.8");
+    let section = manual.split(".Sh SETTINGS").nth(1).unwrap().split("\n.Sh ").next().unwrap();
+    let items = section.lines().filter_map(|line| line.strip_prefix(".It Ic "));
+    let mut documented: Vec<String> = items.flat_map(|item| item.split(" , ").map(str::to_owned)).collect();
+    documented.sort();
+    assert_eq!(documented, keys(example));
+
+    // Of the tables in the source only what is a key of one is optional.
+    let source = read("src/settings/fragment.rs");
+    let known = source.lines().filter(|line| line.contains(": Option<") && line.starts_with("    ")).count();
+    assert_eq!(known, documented.len(), "a setting is missing in both");
+}
