@@ -86,14 +86,19 @@ impl Systemd {
         loop {
             let nudged = async {
                 nudge.tick().await;
-                // Whatever it answers, and if it does.
-                let _ = self.bus.property(MANAGER_PATH, MANAGER, "Version").await;
+                self.nudge(MANAGER_PATH, MANAGER, "Version").await;
             };
             tokio::select! {
                 answer = &mut call => return answer,
                 () = nudged => {}
             }
         }
+    }
+
+    /// Speaks to systemd, whatever it answers (a job may be gone, and its end on its way), and if it
+    /// does: one that slept over the question is asked again, and woken by that.
+    async fn nudge(&self, path: &str, interface: &str, name: &str) {
+        let _ = tokio::time::timeout(NUDGE, self.bus.property(path, interface, name)).await;
     }
 
     async fn active_now(&self, unit: &UnitName) -> Result<String, Fault> {
@@ -163,8 +168,7 @@ impl Systemd {
         loop {
             let nudged = async {
                 nudge.tick().await;
-                // Whatever it answers: the job may be gone, and its end on its way.
-                let _ = self.bus.property(path, JOB, "State").await;
+                self.nudge(path, JOB, "State").await;
             };
             tokio::select! {
                 signal = signals.next() => {
