@@ -237,7 +237,9 @@ impl<M: ServiceManager> Writer<'_, M> {
         self.store.intend(&what)?;
         self.host.write(path, &named, Attributes { mode: 0o600, uid: 0, gid: 0 })?;
         let machine = self.host.machine().id;
-        self.store.receipt.initiator = Some(InitiatorRecord { name: Digest::of(name.as_bytes()), machine });
+        // Without a machine-id nothing is remembered: once there is one, the name would pass for a copy's.
+        self.store.receipt.initiator = machine
+            .map(|machine| InitiatorRecord { name: Digest::of(name.as_bytes()), machine: Some(machine) });
         self.store.done(&what)
     }
 

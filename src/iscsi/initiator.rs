@@ -113,11 +113,18 @@ pub fn naming(facts: &Facts, path: &HostPath, baked: &[String]) -> Naming {
 }
 
 /// What is to be remembered of the name, where that is not what is remembered.
+///
+/// A host that runs without a machine-id remembers nothing: once it has one (Alpine's comes with
+/// D-Bus), what it remembered would read as a name made for another machine. Of an image just that
+/// is meant.
 pub fn to_remember(facts: &Facts, path: &HostPath, baked: &[String]) -> Option<InitiatorRecord> {
     let name = match naming(facts, path, baked) {
         Naming::Own(name) | Naming::Baked(name) => name,
         _ => return None,
     };
+    if facts.mode == Mode::Live && facts.machine.id.is_none() {
+        return None;
+    }
     let record = InitiatorRecord { name: Digest::of(&name), machine: facts.machine.id.clone() };
     (facts.initiator.as_ref() != Some(&record)).then_some(record)
 }
@@ -256,6 +263,18 @@ mod tests {
         facts.machine.id = None;
         facts.initiator = record(b"iqn.a", Some(b"another"));
         assert!(!is_needed(&judged(&facts)));
+    }
+
+    #[test]
+    fn a_host_that_gets_its_machine_id_late_keeps_its_name() {
+        let mut facts = host(Mode::Live, Some("InitiatorName=iqn.a\n"));
+        let id = facts.machine.id.take();
+        assert_eq!(to_remember(&facts, &HostPath::from(PATH), &[]), None);
+        // One that it knew before is not forgotten meanwhile.
+        facts.initiator = Some(InitiatorRecord { name: Digest::of(b"iqn.a"), machine: id.clone() });
+        assert_eq!(to_remember(&facts, &HostPath::from(PATH), &[]), None);
+        facts.machine.id = id;
+        assert_eq!(judged(&facts), Naming::Own(b"iqn.a".to_vec()));
     }
 
     #[test]
