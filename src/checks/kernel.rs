@@ -83,7 +83,7 @@ pub(super) fn version(facts: &Facts, settings: &Settings, place: &Place<'_>) -> 
             "with an older one, time-outs of Longhorn's second engine can corrupt memory (spdk issue 3116)",
         ),
         () if version < RECOMMENDED => {
-            (CheckStatus::Warn, RECOMMENDED, "Longhorn recommends it, and is not tried with older ones")
+            (CheckStatus::Warn, RECOMMENDED, "Longhorn recommends it or a later one")
         }
         () => return Finding::new(ID, CheckStatus::Pass, release.to_owned()),
     };
