@@ -15,7 +15,8 @@ use crate::settings::Settings;
 
 pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &Place<'_>) -> Vec<Finding> {
     let package = (!programs::ignored(settings, &needs.packages)).then(|| package(facts, settings, needs));
-    let absent = package.as_ref().is_some_and(|package| package.status == CheckStatus::Fail);
+    let absent = needs.iscsi.daemon_among(&facts.programs).is_none();
+    let ignored = package.is_none();
     let mut findings: Vec<Finding> = package.into_iter().collect();
     findings.push(daemon::control(facts, place));
     // What is not installed is configured by installing it.
@@ -25,6 +26,14 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
             findings.push(unit(facts, needs, systemd));
         }
         findings.push(daemon::reachable(facts));
+    } else if ignored {
+        // It may run in a container; where it does not, apply has nothing to start.
+        findings.push(match daemon::reachable(facts) {
+            finding if finding.status == CheckStatus::Fail && facts.iscsi.control != Some(false) => {
+                finding.remedy(needs.packages.remedy(&needs.packages.iscsi))
+            }
+            finding => finding,
+        });
     }
     findings.extend(daemon::records(facts, settings));
     findings.extend(daemon::multipathd(facts, settings));

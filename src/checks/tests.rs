@@ -119,6 +119,18 @@ fn healthy() -> Host {
     host
 }
 
+#[test]
+fn what_is_not_installed_and_not_to_be_looked_at_is_not_configured_either() {
+    let mut host = healthy();
+    host.settings.packages = Some(Policy::Ignore);
+    host.without("iscsid");
+    host.write("/etc/iscsi/initiatorname.iscsi", "");
+    for id in ["iscsi-package", "iscsid-conf", "initiator-name", "iscsid-unit"] {
+        assert!(host.find(id).is_none(), "{id}");
+    }
+    assert!(host.find("iscsid-reachable").is_some());
+}
+
 /// What a change to a healthy host makes of one check: how it ends, what its summary says, and
 /// what its remedy.
 type Case = (&'static str, fn(&mut Host), CheckStatus, &'static str, &'static str);
@@ -184,7 +196,7 @@ fn nobody_is_told_of_packages_that_are_to_be_ignored() {
     for id in ["iscsi-package", "nfs-client", "cryptsetup", "flexvolume-tools"] {
         assert_eq!(host.find(id), None);
     }
-    assert!(host.find("iscsid-unit").is_some(), "what is no package is still checked");
+    assert!(host.find("iscsid-reachable").is_some(), "what is no package is still checked");
     host.settings.multipath = Multipath::Ignore;
     assert_eq!(host.find("multipathd"), None);
     host.settings.stale_records = StaleRecords::Ignore;

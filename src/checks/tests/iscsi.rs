@@ -5,7 +5,7 @@ use crate::checks::CheckStatus::{Fail, Pass, Skip, Warn};
 use crate::model::facts::{Init, Mode, Module};
 use crate::model::file::DirFact;
 use crate::model::unit::ActiveState;
-use crate::settings::{Multipath, StaleRecords};
+use crate::settings::{Multipath, Policy, StaleRecords};
 
 pub(super) const CASES: &[Case] = &[
     ("iscsi-package", |_| (), Pass, "open-iscsi is installed", ""),
@@ -52,6 +52,17 @@ pub(super) const CASES: &[Case] = &[
     ("iscsid-unit", |h| h.unit("iscsid.socket", ActiveState::Failed), Fail, "not active", "csihost apply"),
     ("iscsid-reachable", |_| (), Pass, "somebody listens", ""),
     ("iscsid-reachable", |h| h.facts.iscsi.listening = Some(false), Fail, "nobody listens", "csihost apply"),
+    (
+        "iscsid-reachable",
+        |h| {
+            h.settings.packages = Some(Policy::Ignore);
+            h.without("iscsid");
+            h.facts.iscsi.listening = Some(false);
+        },
+        Fail,
+        "nobody listens",
+        "apt-get -y --no-upgrade --no-install-recommends install open-iscsi",
+    ),
     (
         "iscsid-reachable",
         |h| {
