@@ -176,10 +176,11 @@ impl<M: ServiceManager> Writer<'_, M> {
                 if let Some(parent) = to.parent() {
                     self.make_directory(&parent, 0o700)?;
                 }
+                let to = vacant(self.host, to);
                 let what = Changed::Moved { path: path.clone(), to: to.clone() };
                 self.store.receipt.reload_pending |= is_systemds(path);
                 self.store.intend(&what)?;
-                self.host.move_to(path, to)?;
+                self.host.move_to(path, &to)?;
                 self.store.done(&what)
             }
             Action::LoadModule { module } => {
@@ -299,6 +300,16 @@ impl<M: ServiceManager> Writer<'_, M> {
         }
         self.store.save()
     }
+}
+
+/// `path`, or one beside it where something is already: what was made anew is moved away too.
+fn vacant(host: &Host, path: &HostPath) -> HostPath {
+    let beside = |n: u32| match path.parent() {
+        Some(parent) => parent.join([path.file_name(), format!(".{n}").as_bytes()].concat()),
+        None => path.clone(),
+    };
+    let mut places = std::iter::once(path.clone()).chain((2..1000).map(beside));
+    places.find(|place| !host.exists(place)).unwrap_or_else(|| path.clone())
 }
 
 /// Whether systemd makes units of what is at `path`.

@@ -207,3 +207,21 @@ async fn a_manager_that_others_can_change_or_that_is_not_there_is_not_run() {
         assert_eq!((manager.calls.len(), receipt.changes.len()), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn what_was_made_anew_is_moved_away_beside_the_first() {
+    let root = tree();
+    let to = "/etc/nodes.aside/a";
+    for n in ["1", "2", "3"] {
+        std::fs::create_dir_all(root.path().join("etc/nodes/a")).unwrap();
+        std::fs::write(root.path().join("etc/nodes/a/record"), n).unwrap();
+        let action = Action::MoveAside { path: HostPath::from("/etc/nodes/a"), to: HostPath::from(to) };
+        let (outcomes, receipt) = apply(root.path(), &mut Fake::default(), &installs(action)).await;
+        assert_eq!(outcomes, [Outcome::Done]);
+        assert!(receipt.changes.iter().all(|change| change.done));
+    }
+    for (place, n) in [("a", "1"), ("a.2", "2"), ("a.3", "3")] {
+        let kept = root.path().join("etc/nodes.aside").join(place).join("record");
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), n);
+    }
+}
