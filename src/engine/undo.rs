@@ -9,6 +9,7 @@ use super::manager::{Manager, manager};
 use super::receipt::Store;
 use super::unmount::mounts;
 use crate::host::Host;
+use crate::iscsi::multipath::{DROP_IN, SERVICE};
 use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::facts::{Init, Mode};
@@ -134,6 +135,7 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         self.store.receipt.reload_pending = false;
         self.store.save()?;
+        self.tell_multipathd(&changes).await;
         // The files of these are back by now.
         for change in &changes {
             if let Changed::Disabled { unit } = change {
@@ -167,6 +169,23 @@ impl<M: ServiceManager> Undo<'_, M> {
             self.store.save()?;
         }
         Ok(self.fates)
+    }
+
+    /// multipathd goes by csihost's file until it is told that it is gone.
+    async fn tell_multipathd(&mut self, changes: &[Changed]) {
+        let path = HostPath::from(DROP_IN);
+        let gone = changes.contains(&Changed::Generated { path: path.clone() }) && !self.host.exists(&path);
+        let unit = UnitName::from(SERVICE);
+        let asked = std::slice::from_ref(&unit);
+        if gone
+            && let Ok(units) = self.manager.units(asked).await
+            && units.get(&unit).active == ActiveState::Active
+        {
+            match self.manager.reload_unit(&unit).await {
+                Ok(()) => journal::undone("reload", unit.as_str()),
+                Err(error) => journal::left("reload", unit.as_str(), &error.to_string()),
+            }
+        }
     }
 
     fn settle(
