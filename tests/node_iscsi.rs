@@ -229,8 +229,12 @@ fn multipathd_is_kept_from_longhorns_disks_only_where_the_settings_ask_for_it() 
          grep -A9 '^blacklist' /etc/multipath/conf.d/csihost.conf
          [ $(wc -l </reloads) = 1 ]
          nothing_planned; csihost apply; [ $(wc -l </reloads) = 1 ]
+         : >/etc/csihost/csihost.toml; csihost apply
+         [ ! -e /etc/multipath/conf.d/csihost.conf ]; [ $(wc -l </reloads) = 2 ]; nothing_planned
+         printf '[iscsi]\\nmultipath = \"blacklist\"\\n' >/etc/csihost/csihost.toml
+         csihost apply; [ $(wc -l </reloads) = 3 ]
          csihost undo
-         [ $(ls -A /etc/multipath) = before ]
+         [ $(ls -A /etc/multipath) = before ]; [ $(wc -l </reloads) = 4 ]
          # An administrator's own rule is enough.
          printf 'blacklist {\\n  device {\\n    vendor \"IET\"\\n  }\\n}\\n' >/etc/multipath.conf
          csihost apply

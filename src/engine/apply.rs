@@ -121,15 +121,8 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.receipt.reload_pending = true;
                 self.write(path, bytes)
             }
-            Action::RemoveUnit { path } => {
-                if self.host.file(path).bytes().is_some_and(|bytes| origin(bytes) != Origin::Ours) {
-                    bail!("{path} was edited; remove it by hand");
-                }
-                self.store.receipt.reload_pending = true;
-                self.store.save()?;
-                self.host.remove_file(path)?;
-                self.store.forget(&Changed::Generated { path: path.clone() })
-            }
+            Action::RemoveFile { path } => self.remove(path, false),
+            Action::RemoveUnit { path } => self.remove(path, true),
             Action::MakeDirectory { path, mode } => self.make_directory(path, *mode),
             Action::EnableUnit { unit } => {
                 let what = Changed::Enabled { unit: unit.clone() };
@@ -283,6 +276,17 @@ impl<M: ServiceManager> Writer<'_, M> {
         self.store.intend(&what)?;
         self.host.write(path, bytes, Attributes { mode: 0o644, uid: 0, gid: 0 })?;
         self.store.done(&what)
+    }
+
+    /// Removes what csihost generated; systemd has to read its units again where it was one.
+    fn remove(&mut self, path: &HostPath, unit: bool) -> Result<()> {
+        if self.host.file(path).bytes().is_some_and(|bytes| origin(bytes) != Origin::Ours) {
+            bail!("{path} was edited; remove it by hand");
+        }
+        self.store.receipt.reload_pending |= unit;
+        self.store.save()?;
+        self.host.remove_file(path)?;
+        self.store.forget(&Changed::Generated { path: path.clone() })
     }
 
     fn make_directory(&mut self, path: &HostPath, mode: u32) -> Result<()> {

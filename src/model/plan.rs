@@ -42,6 +42,11 @@ pub enum Action {
         /// A unified diff against what is there.
         diff: String,
     },
+    /// Removes a file that csihost generated, and that the settings no longer ask for.
+    RemoveFile {
+        /// Which.
+        path: HostPath,
+    },
     /// Removes a unit file or drop-in that csihost generated.
     RemoveUnit {
         /// Which.
@@ -145,6 +150,7 @@ impl Action {
             Self::ReloadUnit { .. } => "reload-unit",
             Self::ResetFailedUnit { .. } => "reset-failed-unit",
             Self::WriteUnit { .. } => "write-unit",
+            Self::RemoveFile { .. } => "remove-file",
             Self::RemoveUnit { .. } => "remove-unit",
             Self::MakeDirectory { .. } => "make-directory",
             Self::EnableUnit { .. } => "enable-unit",
@@ -164,6 +170,7 @@ impl Action {
             Self::PatchFile { path, .. }
             | Self::WriteFile { path, .. }
             | Self::WriteUnit { path, .. }
+            | Self::RemoveFile { path }
             | Self::RemoveUnit { path }
             | Self::ShareMount { path, .. }
             | Self::Mount { to: path, .. }
@@ -186,6 +193,7 @@ impl Action {
         match self {
             Self::InstallPackages(_) => 0,
             Self::PatchFile { .. } | Self::WriteFile { .. } | Self::NameInitiator { .. } => 1,
+            Self::RemoveFile { .. } => 1,
             Self::MakeDirectory { .. } => 2,
             // A unit's links are found by its file: they go before it.
             Self::DisableUnit { .. } | Self::RemoveUnit { .. } | Self::WriteUnit { .. } => 3,

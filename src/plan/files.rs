@@ -1,5 +1,5 @@
-//! Pure: files that csihost generates whole: written where they are missing or old, and never
-//! over somebody else's.
+//! Pure: files that csihost generates whole: written where they are missing or old, never over
+//! somebody else's, and removed once the settings no longer ask for them.
 
 use crate::model::facts::Facts;
 use crate::model::file::FileFact;
@@ -65,6 +65,13 @@ pub(super) fn place(
     Placed::Written(plan.push(action, reason, needs))
 }
 
+/// Plans that the file at `path` goes, if csihost generated it: nothing asks for it any more. One
+/// that somebody edited since is theirs, and stays.
+pub(super) fn retire(plan: &mut Plan, facts: &Facts, path: HostPath, reason: &str) -> Option<StepId> {
+    let ours = facts.file(&path).bytes().is_some_and(|bytes| origin(bytes) == Origin::Ours);
+    (ours && facts.generated.contains(&path)).then(|| plan.push(Action::RemoveFile { path }, reason, &[]))
+}
+
 /// Why csihost must not write a file where `there` is; `None` where it may.
 pub(super) fn not_ours(there: &FileFact, path: &HostPath) -> Option<Refusal> {
     let why = match there {
@@ -92,4 +99,74 @@ fn diff(path: &HostPath, before: &[u8], after: &[u8]) -> String {
     let name = path.to_string();
     let old = if before.is_empty() { "/dev/null" } else { name.as_str() };
     TextDiff::from_lines(before.as_ref(), after.as_ref()).unified_diff().header(old, &name).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::{Init, Mode};
+    use crate::model::file::{Attributes, File};
+    use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState};
+    use crate::profile::{BUILTIN, Profile};
+    use crate::settings::{Features, Multipath, Settings};
+
+    const FILES: [&str; 3] = [
+        "/etc/modules-load.d/csihost.conf",
+        "/etc/multipath/conf.d/csihost.conf",
+        "/etc/sysctl.d/60-csihost.conf",
+    ];
+
+    /// A host on which earlier settings asked for everything.
+    fn host() -> Facts {
+        let mut facts = Facts::new(Mode::Live, Init::Systemd);
+        let state =
+            UnitState { load: LoadState::Loaded, active: ActiveState::Active, file: FileState::Enabled };
+        facts.units.insert(UnitName::from("multipathd.service"), state);
+        for path in FILES.map(HostPath::from) {
+            let attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
+            let file = File { bytes: generate("x\n"), attributes, canonical: path.clone() };
+            facts.files.insert(path.clone(), FileFact::File(file));
+            facts.generated.insert(path);
+        }
+        facts
+    }
+
+    fn steps(facts: &Facts, settings: &Settings) -> Vec<String> {
+        let (_, text) = BUILTIN.iter().find(|(name, _)| *name == "debian").unwrap();
+        let plan = crate::plan::decide(facts, settings, &Profile::parse("debian", "debian", text).unwrap());
+        plan.steps().map(|(_, step)| format!("{} {}", step.action.kind(), step.action.target())).collect()
+    }
+
+    #[test]
+    fn what_the_settings_no_longer_ask_for_goes_and_who_read_it_is_told() {
+        let off = Settings { iscsi: false, ..Settings::default() };
+        let mut facts = host();
+        let gone = FILES.map(|path| format!("remove-file {path}")).to_vec();
+        let told = ["reload-unit multipathd.service".to_owned()];
+        assert_eq!(steps(&facts, &off), [&gone[..], &told].concat());
+        facts.files.clear();
+        facts.generated.clear();
+        assert_eq!(steps(&facts, &off), [""; 0]);
+        // multipathd could not be told.
+        facts.restart.push(UnitName::from("multipathd.service"));
+        assert_eq!(steps(&facts, &off), told);
+    }
+
+    #[test]
+    fn what_the_settings_ask_for_and_what_is_not_csihosts_stays() {
+        let features = Features { v2_engine: true, ..Features::default() };
+        let on = Settings { multipath: Multipath::Blacklist, features, ..Settings::default() };
+        assert!(steps(&host(), &on).iter().all(|step| !step.starts_with("remove-file")));
+        let off = Settings { iscsi: false, ..Settings::default() };
+        let mut facts = host();
+        for file in facts.files.values_mut() {
+            if let FileFact::File(file) = file {
+                file.bytes.extend_from_slice(b"edited\n");
+            }
+        }
+        assert_eq!(steps(&facts, &off), [""; 0]);
+        let mut facts = host();
+        facts.generated.clear();
+        assert_eq!(steps(&facts, &off), [""; 0]);
+    }
 }

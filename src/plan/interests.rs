@@ -89,8 +89,8 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
     let mut interests = Interests::default();
     if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
         iscsi::interests(facts, needs, &mut interests);
-        multipath::interests(facts, settings, &mut interests);
     }
+    multipath::interests(facts, settings, &mut interests);
     modules::interests(&mut interests);
     if let Some(bridge) = wanted(facts, settings) {
         // Where the kubelet's unit is known already, systemd need not look for all others.

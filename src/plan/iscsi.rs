@@ -29,7 +29,6 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[
     super::startup::plan(facts, needs, plan);
     super::initiator::plan(facts, needs, plan);
     super::records::plan(facts, settings, plan);
-    super::multipath::plan(facts, settings, plan);
     if let Some(daemon) = direct::on(facts, needs) {
         return direct::start(facts, needs, daemon, loaded, plan);
     }

@@ -38,6 +38,7 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             packages::plan(facts, settings, needs, &mut plan);
             let loaded = modules::plan(facts, settings, needs, &mut plan);
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
+            multipath::plan(facts, settings, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
             bridge::plan(facts, settings, needs, &mut plan);
             // Without systemd there are no units to retire: what csihost mounted goes with a reboot.

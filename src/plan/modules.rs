@@ -1,6 +1,6 @@
 //! Pure: the steps that have kernel modules loaded, now and at every boot, and huge pages kept.
 
-use super::files::{Kind, Placed, place};
+use super::files::{Kind, Placed, place, retire};
 use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init, Module};
 use crate::model::path::HostPath;
@@ -23,6 +23,9 @@ pub(super) fn interests(interests: &mut Interests) {
 /// Has the modules loaded now and at every boot; gives the steps that a login has to wait for.
 pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut Plan) -> Vec<StepId> {
     let names = needs.modules(settings);
+    if names.is_empty() {
+        retire(plan, facts, HostPath::from(MODULES_LOAD), "the settings ask for no modules any more");
+    }
     let known = names.iter().map(|name| (name, facts.module(name)));
     let wanted: Vec<(&String, Module)> =
         known.filter(|(_, state)| !matches!(state, Module::BuiltIn | Module::Missing)).collect();
@@ -47,9 +50,14 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut
 /// Has the kernel keep huge pages, where the settings ask for what needs them.
 pub(super) fn huge_pages(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     let path = HostPath::from(SYSCTL);
+    if !settings.features.v2_engine {
+        let why = "the settings no longer ask for what needs huge pages; the next boot keeps none";
+        retire(plan, facts, path, why);
+        return;
+    }
     let enough = facts.machine.huge_pages.is_some_and(|pages| pages >= HUGE_PAGES);
     // Enough without csihost's file: somebody else sees to it.
-    if !settings.features.v2_engine || (enough && !facts.generated.contains(&path)) {
+    if enough && !facts.generated.contains(&path) {
         return;
     }
     let body = format!("vm.nr_hugepages = {HUGE_PAGES}\n");

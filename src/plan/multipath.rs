@@ -1,13 +1,14 @@
-//! Pure: the steps that keep multipathd from Longhorn's disks, where the settings ask for it.
+//! Pure: the steps that keep multipathd from Longhorn's disks, where the settings ask for it, and no
+//! longer where they did.
 
-use super::files::{Kind, place};
+use super::files::{Kind, place, retire};
 use crate::iscsi::multipath::{CONF, Claim, DIRECTORY, DROP_IN, SECTION, SERVICE, claim};
 use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init};
 use crate::model::file::DirFact;
 use crate::model::path::HostPath;
-use crate::model::plan::{Action, Plan};
-use crate::model::unit::UnitName;
+use crate::model::plan::{Action, Plan, StepId};
+use crate::model::unit::{ActiveState, UnitName};
 use crate::settings::{Multipath, Settings};
 
 pub(super) fn early(settings: &Settings, interests: &mut Interests) {
@@ -18,10 +19,16 @@ pub(super) fn early(settings: &Settings, interests: &mut Interests) {
 }
 
 pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Interests) {
-    if settings.multipath == Multipath::Ignore {
+    let (unit, drop_in) = (UnitName::from(SERVICE), HostPath::from(DROP_IN));
+    // What earlier settings have left.
+    if facts.generated.contains(&drop_in) || facts.restart.contains(&unit) {
+        interests.files.push(drop_in);
+        interests.units.push(unit.clone());
+    }
+    if !settings.iscsi || settings.multipath == Multipath::Ignore {
         return;
     }
-    interests.units.push(UnitName::from(SERVICE));
+    interests.units.push(unit);
     let directory = HostPath::from(DIRECTORY);
     if let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(&directory) {
         let conf = entries.iter().filter(|name| name.ends_with(b".conf"));
@@ -30,9 +37,21 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
 }
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
-    if settings.multipath != Multipath::Blacklist {
-        return;
+    let unit = UnitName::from(SERVICE);
+    let changed: Vec<StepId> = match settings.iscsi && settings.multipath == Multipath::Blacklist {
+        true => blacklist(facts, plan),
+        false => {
+            let why = "the settings no longer ask for it";
+            retire(plan, facts, HostPath::from(DROP_IN), why).into_iter().collect()
+        }
+    };
+    let due = !changed.is_empty() || facts.owes_restart(&unit);
+    if due && facts.init == Init::Systemd && facts.units.get(&unit).active == ActiveState::Active {
+        plan.push(Action::ReloadUnit { unit }, "multipathd reads its configuration when told", &changed);
     }
+}
+
+fn blacklist(facts: &Facts, plan: &mut Plan) -> Vec<StepId> {
     let unit = UnitName::from(SERVICE);
     let path = HostPath::from(DROP_IN);
     let ours = facts.generated.contains(&path);
@@ -43,13 +62,8 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
         (_, Claim::LeftAlone(_) | Claim::NotRunning) => false,
     };
     if !needed && !ours {
-        return;
+        return Vec::new();
     }
     let why = "multipathd would take Longhorn's disks";
-    let placed = place(plan, facts, Kind::File, path, SECTION, why, &[]);
-    let written = placed.written();
-    let due = !written.is_empty() || facts.owes_restart(&unit);
-    if due && facts.init == Init::Systemd && claim(facts) != Claim::NotRunning {
-        plan.push(Action::ReloadUnit { unit }, "multipathd reads its configuration when told", &written);
-    }
+    place(plan, facts, Kind::File, path, SECTION, why, &[]).written()
 }
