@@ -88,3 +88,9 @@ fn every_setting_is_in_the_manual_and_in_the_readme_where_all_are_right() {
     let known = source.lines().filter(|line| line.contains(": Option<") && line.starts_with("    ")).count();
     assert_eq!(known, documented.len(), "a setting is missing in both");
 }
+
+#[test]
+fn a_setting_where_a_table_belongs_is_told_in_the_words_of_toml() {
+    let error = csihost::settings::parse([("csihost.toml", &b"iscsi = false\n"[..])]).unwrap_err();
+    assert!(error.to_string().contains("expected a table, [iscsi]"), "{error}");
+}

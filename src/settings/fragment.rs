@@ -26,13 +26,13 @@ pub(super) struct Fragment {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [kubelet]")]
 struct Kubelet {
     root_dir: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [bridge]")]
 struct Bridge {
     enabled: Option<bool>,
     directories: Option<Spanned<Vec<Spanned<String>>>>,
@@ -40,7 +40,7 @@ struct Bridge {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [iscsi]")]
 struct Iscsi {
     enabled: Option<bool>,
     multipath: Option<Multipath>,
@@ -48,7 +48,7 @@ struct Iscsi {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [features]")]
 struct Features {
     encryption: Option<bool>,
     rwx: Option<bool>,
@@ -57,25 +57,25 @@ struct Features {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [packages]")]
 struct Packages {
     policy: Option<Policy>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [checks]")]
 struct Checks {
     ignore: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [systemd]")]
 struct Systemd {
     job_timeout: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [agent]")]
 struct Agent {
     interval: Option<Spanned<u64>>,
 }
