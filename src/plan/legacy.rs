@@ -47,9 +47,13 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
 /// Makes comments of the lines of the table that bind the unused tree.
 fn lines(facts: &Facts, legacy: &Legacy, plan: &mut Plan) {
     let Some(file) = facts.file(&HostPath::from(FSTAB)).file() else { return };
+    // By number too: what is mounted can have another name than the line has for it.
     let wrong = |entry: &fstab::Entry<'_>| {
         let source = entry.bound();
-        legacy.binds.iter().any(|bind| bind.place == entry.point && source.as_ref() == Some(&bind.source))
+        legacy.binds.iter().any(|bind| {
+            bind.place == entry.point
+                && (bind.line == Some(entry.number) || source.as_ref() == Some(&bind.source))
+        })
     };
     let splices: Vec<_> = fstab::entries(&file.bytes)
         .iter()
@@ -66,4 +70,53 @@ fn lines(facts: &Facts, legacy: &Legacy, plan: &mut Plan) {
         splices,
     };
     plan.push(action, "the kubelet's own directories are not to be covered at every boot", &[]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::Init;
+    use crate::model::file::{Attributes, File, FileFact};
+    use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
+    use crate::mounts::mountinfo;
+
+    #[test]
+    fn a_line_that_names_the_unused_tree_by_a_link_becomes_a_comment_too() {
+        let standard = KubeletRoot::standard();
+        let kubelet = Kubelet {
+            host_dir: Some(standard.as_path().clone()),
+            root_dir: standard,
+            confidence: Confidence::Certain,
+            distribution: Distribution::K3s,
+            pid: Some(7),
+            version: None,
+            volume_plugin_dir: None,
+        };
+        // /var/lib/rancher is a link to /data/rancher, and the kernel shows what it leads to.
+        let rows = "1 0 8:1 / / rw shared:1 - ext4 x rw\n2 1 8:1 /data/rancher/k3s/agent/kubelet/pods \
+            /var/lib/kubelet/pods rw shared:1 - ext4 x rw\n";
+        let table =
+            "/dev/sda1 / ext4\n/var/lib/rancher/k3s/agent/kubelet/pods /var/lib/kubelet/pods none bind\n";
+        let mut facts = Facts {
+            detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
+            mounts: mountinfo::parse(rows.as_bytes()).unwrap(),
+            ..Facts::new(Mode::Live, Init::Systemd)
+        };
+        let attributes = Attributes { mode: 0o644, uid: 0, gid: 0 };
+        let file = File { bytes: table.into(), attributes, canonical: HostPath::from(FSTAB) };
+        facts.files.insert(HostPath::from(FSTAB), FileFact::File(file));
+        let mut settings = Settings::default();
+        settings.bridge.repair_legacy = true;
+        let mut found = Plan::default();
+        plan(&facts, &settings, &mut found);
+        let steps: Vec<_> = found.steps().map(|(_, step)| &step.action).collect();
+        let [Action::PatchFile { splices, .. }] = steps.as_slice() else { panic!("{steps:?}") };
+        let patched = edit::apply(table.as_bytes(), splices).unwrap();
+        assert_eq!(
+            String::from_utf8(patched).unwrap(),
+            table
+                .replace("/var/lib/rancher", "# /var/lib/rancher")
+                .replace("none bind", "none bind (csihost)")
+        );
+    }
 }
