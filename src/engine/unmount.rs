@@ -35,13 +35,17 @@ pub(super) async fn unmount<M: ServiceManager>(
     host.make_directory(&directory, 0o755)?;
     host.write_volatile(&drop_in, b"[Unit]\nRefuseManualStop=no\n", 0o644)?;
     // It includes what the steps before have changed.
-    manager.reload().await?;
-    let stopped = manager.stop(unit, StopMode::Alone).await;
+    let reloaded = manager.reload().await;
+    let stopped = match &reloaded {
+        Ok(()) => manager.stop(unit, StopMode::Alone).await,
+        Err(_) => Ok(()),
+    };
     host.remove_file(&drop_in)?;
     // Others may have drop-ins there.
     let _ = host.remove_directory(&directory);
     store.receipt.reload_pending = true;
     store.save()?;
+    reloaded?;
     match resolve::top_at(&mounts(host)?, path.as_bytes()) {
         Some(still) if still.id == top.id => match stopped {
             Err(error) => Err(error)
