@@ -225,3 +225,20 @@ async fn what_was_made_anew_is_moved_away_beside_the_first() {
         assert_eq!(std::fs::read_to_string(kept).unwrap(), n);
     }
 }
+
+#[tokio::test]
+async fn a_unit_that_may_be_stopped_for_a_moment_may_not_be_when_that_fails() {
+    let root = tree();
+    let at = |name: &str| root.path().join(name);
+    std::fs::create_dir_all(at("proc/1")).unwrap();
+    let rows = "1 0 8:1 / / rw shared:1 - ext4 x rw\n2 1 8:1 /b /a rw shared:1 - ext4 x rw\n";
+    std::fs::write(at("proc/1/mountinfo"), rows).unwrap();
+    let fault = Fault::Busy { why: "not now".to_owned() };
+    let mut manager = Fake::default().with("a.mount", FileState::Disabled).failing("reload", fault);
+    let mut plan = Plan::default();
+    plan.push(Action::Unmount { path: HostPath::from("/a"), unit: unit("a.mount") }, "", &[]);
+    let (outcomes, receipt) = apply(root.path(), &mut manager, &plan).await;
+    assert_eq!(outcomes[0], Outcome::Failed);
+    assert!(receipt.reload_pending && manager.calls.iter().all(|call| call == "reload"));
+    assert!(!at("run/systemd/system/a.mount.d").exists());
+}
