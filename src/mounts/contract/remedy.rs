@@ -103,8 +103,8 @@ fn string(pair: &Pair<'_>) -> String {
             format!("let the driver use {root} in place of {wrong}: that is the kubelet's root")
         }
         (Setting::Named(name), false, _) => format!(
-            "set {name} to {root}, for all nodes; if others have another root, start this kubelet without \
-             --root-dir, with csihost's bridge to its data"
+            "set {name} to {root}, for all nodes; if others have another root, drain this node and start its kubelet \
+             with {STANDARD_PATH} as its root"
         ),
         (Setting::Missing, false, _) => format!(
             "the driver has no setting for {root}: start the kubelet with {STANDARD_PATH} as its root; its data \
