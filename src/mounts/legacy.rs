@@ -56,7 +56,7 @@ pub struct Legacy {
     pub binds: Vec<Bind>,
     /// It is the known one, and no storage that an administrator moved: the old path of k3s, a
     /// path that a driver believes in, or a tree whose plugins_registry is bound, too, where there
-    /// is nothing to store.
+    /// is nothing to store, unless a kubelet's state is in it or a driver was told the true root.
     pub known: bool,
 }
 
@@ -82,10 +82,12 @@ pub fn find(facts: &Facts, directories: &[&str]) -> Option<Legacy> {
         return None;
     }
     let believed = believed_roots(facts);
+    // A driver that was told the kubelet's root works with such binds: they are moved storage.
+    let moved = |tree: &HostPath| believed.contains(&root) || is_used(facts, tree);
     let known = binds.iter().any(|bind| {
         is_k3s_old(&bind.tree)
             || believed.contains(&bind.tree)
-            || bind.place.file_name() == b"plugins_registry"
+            || (bind.place.file_name() == b"plugins_registry" && !moved(&bind.tree))
     });
     Some(Legacy { root, binds, known })
 }

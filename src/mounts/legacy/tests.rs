@@ -85,6 +85,24 @@ fn storage_that_was_moved_is_told_and_is_not_the_known_cure() {
 }
 
 #[test]
+fn storage_that_a_kubelet_used_or_that_drivers_work_with_is_moved_registry_and_all() {
+    let rows = over(2, "/data/kubelet", "pods") + &over(3, "/data/kubelet", "plugins_registry");
+    let mut used = k3s(&rows);
+    let canonical = path("/data/kubelet/pod-resources");
+    used.dirs.insert(canonical.clone(), DirFact::Directory { canonical, entries: Vec::new() });
+    assert!(!find(&used, &NAMES).unwrap().known);
+
+    let mut works = k3s(&rows);
+    works.plugins.found.push(Plugin {
+        seat: Seat::default(),
+        driver: Some(b"driver.longhorn.io".to_vec()),
+        registration: Some(path("/var/lib/kubelet/plugins/driver.longhorn.io/csi.sock")),
+        view: View::unseen(&KubeletRoot::standard()),
+    });
+    assert!(!find(&works, &NAMES).unwrap().known);
+}
+
+#[test]
 fn a_tree_that_a_driver_believes_in_is_the_known_cure() {
     let mut facts = k3s(&over(2, "/data/kubelet", "pods"));
     facts.plugins.found.push(Plugin {
