@@ -396,7 +396,7 @@ fn the_known_wrong_cure_is_explained_and_taken_away_when_that_is_asked_for() {
              csihost apply >/dev/null || :
              csihost check >found || :
              cat found
-             grep -F legacy-bind found; grep -F 'Data of 1 volumes' found; grep -F 'not k3s-killall.sh' found
+             grep -F legacy-bind found; grep -F 'Data of 1 volume ' found; grep -F 'not k3s-killall.sh' found
              grep -F 'umount /var/lib/kubelet/plugins_registry /var/lib/kubelet/plugins /var/lib/kubelet/pods' found
              cmp /etc/fstab /root/fstab
              cat /proc/1/mountinfo >mounts

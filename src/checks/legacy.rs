@@ -47,7 +47,7 @@ fn binds(facts: &Facts, legacy: &Legacy, repair: bool) -> Finding {
     let mut steps = vec![
         format!("unset the driver's setting that says {tree}, so that its pods are made anew"),
         "drain the node".to_owned(),
-        "stop what runs the kubelet (k3s, k3s-agent)".to_owned(),
+        "stop what runs the kubelet (k3s, k3s-agent, kubelet)".to_owned(),
     ];
     let mut mounted: Vec<&HostPath> =
         legacy.binds.iter().filter(|bind| bind.mounted.is_some()).map(|bind| &bind.place).collect();
@@ -63,7 +63,7 @@ fn binds(facts: &Facts, legacy: &Legacy, repair: bool) -> Finding {
     if !sources.is_empty() {
         steps.push(format!("remove {}", sources.join(", ")));
     }
-    steps.push("start k3s again".to_owned());
+    steps.push("start it again".to_owned());
     steps.push(format!(
         "look for data that landed on the node's disk: find {} -path '*/volumes/kubernetes.io~csi/*/mount' -prune -not -empty",
         all_trees(legacy).iter().map(|tree| format!("{tree}/pods")).collect::<Vec<_>>().join(" ")
@@ -133,12 +133,12 @@ fn data(facts: &Facts, trees: &[HostPath]) -> String {
         surveys.iter().flat_map(|survey| survey.volumes.iter().filter(plain)).cloned().collect();
     let more =
         if surveys.iter().all(|survey| survey.complete) { "" } else { " (not all could be looked at)" };
-    match volumes.is_empty() {
-        true => String::new(),
-        false => {
-            format!(". Data of {} volumes landed on the node's disk{more}: {}", volumes.len(), few(&volumes))
-        }
-    }
+    let number = match volumes.len() {
+        0 => return String::new(),
+        1 => "1 volume".to_owned(),
+        number => format!("{number} volumes"),
+    };
+    format!(". Data of {number} landed on the node's disk{more}: {}", few(&volumes))
 }
 
 fn believed(facts: &Facts, from: &str, tree: &HostPath) -> Finding {
@@ -210,14 +210,14 @@ mod tests {
         let [finding] = check(&facts, &NAMES, false).try_into().unwrap();
         assert_eq!((finding.id.as_str(), finding.status), ("legacy-bind", CheckStatus::Fail));
         assert!(finding.summary.contains("line 1 of /etc/fstab"), "{}", finding.summary);
-        assert!(finding.detail.contains("Data of 1 volumes") && finding.detail.contains("pvc-1"));
+        assert!(finding.detail.contains("Data of 1 volume landed") && finding.detail.contains("pvc-1"));
         let order = [
             "unset the driver's setting",
             "drain",
             "stop what runs the kubelet",
             "umount /var/lib/kubelet/plugins /var/lib/kubelet/pods",
             "remove line 1 of /etc/fstab",
-            "start k3s",
+            "start it again",
             "look for data",
             "only when nothing is mounted below",
             "not k3s-killall.sh",
