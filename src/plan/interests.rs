@@ -16,7 +16,7 @@ use crate::mounts::bridge::{
 };
 use crate::mounts::fstab::FSTAB;
 use crate::mounts::legacy;
-use crate::mounts::resolve::top_at;
+use crate::mounts::resolve::{place, same_directory, top_at};
 use crate::profile::{Needs, Profile};
 use crate::settings::Settings;
 
@@ -71,7 +71,12 @@ pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
     let standard = HostPath::from(STANDARD_PATH);
     let directories = directories(settings);
     interests.files = legacy::unit_files(facts, &directories);
-    if facts.detection.host_dir().is_some_and(|root| *root != standard) {
+    // Where the whole root is mounted at the standard path, these are the volumes of all pods.
+    let one = |root: &HostPath| {
+        let at = |path: &HostPath| place(&facts.mounts, path.as_bytes());
+        *root == standard || at(root).zip(at(&standard)).is_some_and(|(a, b)| same_directory(&a, &b))
+    };
+    if facts.detection.host_dir().is_some_and(|root| !one(root)) {
         let covered = |path: &HostPath| {
             let holds = |entries: &[Vec<u8>]| !entries.is_empty();
             matches!(facts.dirs.get(path), Some(DirFact::Directory { canonical, entries })
@@ -151,5 +156,42 @@ fn wanted(facts: &Facts, settings: &Settings) -> Option<crate::mounts::bridge::B
     match settings.bridge.enabled.then(|| decide(facts, &directories(settings)))? {
         Decision::Build(bridge) => Some(bridge),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::{Init, Mode};
+    use crate::model::kubelet::{Confidence, Distribution, Kubelet, KubeletRoot};
+    use crate::mounts::mountinfo;
+
+    #[test]
+    fn directories_that_would_be_covered_are_looked_through_but_not_the_kubelets_own() {
+        let root = KubeletRoot::parse(b"/srv/k").unwrap();
+        let kubelet = Kubelet {
+            host_dir: Some(root.as_path().clone()),
+            root_dir: root,
+            confidence: Confidence::Certain,
+            distribution: Distribution::Kubelet,
+            pid: Some(7),
+            version: None,
+            volume_plugin_dir: None,
+        };
+        let pods = HostPath::from("/var/lib/kubelet/pods");
+        let surveys = |mounts: &str| {
+            let mut facts = Facts {
+                detection: Detection { kubelet: Some(kubelet.clone()), ..Detection::default() },
+                mounts: mountinfo::parse(mounts.as_bytes()).unwrap(),
+                ..Facts::new(Mode::Live, Init::Systemd)
+            };
+            let there = DirFact::Directory { canonical: pods.clone(), entries: vec![b"0b8d".to_vec()] };
+            facts.dirs.insert(pods.clone(), there);
+            contents(&facts, &Settings::default()).surveys
+        };
+        let disk = "1 0 8:1 / / rw shared:1 - ext4 x rw\n";
+        assert_eq!(surveys(disk), std::slice::from_ref(&pods));
+        let whole = "2 1 8:1 /srv/k /var/lib/kubelet rw shared:1 - ext4 x rw\n";
+        assert!(surveys(&format!("{disk}{whole}")).is_empty());
     }
 }
