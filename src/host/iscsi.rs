@@ -4,14 +4,18 @@
 use super::Host;
 use super::diag::Diag;
 use super::process::Proc;
+use super::walk::Last;
 use crate::model::facts::{IscsiState, Mode, Module, NodeRecord};
 use crate::model::path::HostPath;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use std::time::{Duration, SystemTime};
 
 /// The kernel lists its sessions here while scsi_transport_iscsi is loaded.
 const SESSIONS: &str = "/sys/class/iscsi_session";
 /// There while scsi_transport_iscsi is loaded, which has the control socket.
 const TRANSPORTS: &str = "/sys/class/iscsi_transport";
+/// How long a driver may take from a record to a session.
+const SETTLING: Duration = Duration::from_secs(15 * 60);
 /// The abstract name at which iscsid listens (open-iscsi, usr/mgmt_ipc.h).
 const DAEMON: &[u8] = b"ISCSIADM_ABSTRACT_NAMESPACE";
 
@@ -80,6 +84,25 @@ impl Host {
 
     fn node_records(&self, nodes: &HostPath) -> Vec<NodeRecord> {
         let targets = self.list(nodes).unwrap_or_default();
-        targets.into_iter().map(|target| NodeRecord { path: nodes.join(&target), target }).collect()
+        let record = |target: Vec<u8>| {
+            let path = nodes.join(&target);
+            NodeRecord { settled: self.is_settled(&path), path, target }
+        };
+        targets.into_iter().map(record).collect()
+    }
+
+    /// Whether the directory, and what lies in it, is as it was a quarter of an hour ago. A clock
+    /// that was set back makes it wait longer.
+    fn is_settled(&self, directory: &HostPath) -> bool {
+        let names = self.list(directory).unwrap_or_default();
+        let within = names.iter().map(|name| directory.join(name));
+        let long_ago = SystemTime::now().checked_sub(SETTLING).and_then(|then| {
+            let since = then.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_secs()).ok()
+        });
+        std::iter::once(directory.clone()).chain(within).all(|path| {
+            let changed = self.walk(&path, Last::Keep).ok().and_then(|walked| walked.found);
+            changed.zip(long_ago).is_some_and(|(stat, then)| stat.st_mtime < then)
+        })
     }
 }

@@ -9,9 +9,11 @@ use crate::model::path::HostPath;
 /// How Longhorn names its targets (longhorn-engine, pkg/frontend, `iqn.2019-10.io.longhorn:VOLUME`).
 const LONGHORN: &[u8] = b"iqn.2019-10.io.longhorn:";
 
-/// The records of targets to which no session is up.
+/// The records of targets to which no session is up, but for those that a login may just be
+/// writing.
 pub fn without_session(facts: &Facts) -> impl Iterator<Item = &NodeRecord> {
-    facts.iscsi.records.iter().filter(|record| !facts.iscsi.sessions.contains(&record.target))
+    let gone = |record: &&NodeRecord| record.settled && !facts.iscsi.sessions.contains(&record.target);
+    facts.iscsi.records.iter().filter(gone)
 }
 
 /// Whether a record is one that Longhorn made, and makes anew whenever it attaches the volume.
@@ -33,11 +35,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_stays_on_its_file_system() {
+    fn a_record_without_a_session_is_stale_and_stays_on_its_file_system() {
         let target = b"iqn.2019-10.io.longhorn:pvc-1".to_vec();
         let path = HostPath::from("/etc/iscsi/nodes").join(&target);
-        let record = NodeRecord { path, target };
+        let record = NodeRecord { path, target, settled: true };
         assert!(is_longhorns(&record));
+        let mut facts = Facts::new(crate::model::facts::Mode::Live, crate::model::facts::Init::Systemd);
+        facts.iscsi.records = vec![record.clone(), NodeRecord { settled: false, ..record.clone() }];
+        assert_eq!(without_session(&facts).count(), 1, "a login may go on");
+        facts.iscsi.sessions.push(record.target.clone());
+        assert_eq!(without_session(&facts).count(), 0);
         let to = aside(&record).unwrap();
         assert_eq!(to.to_string(), "/etc/iscsi/nodes.removed-by-csihost/iqn.2019-10.io.longhorn:pvc-1");
     }

@@ -69,6 +69,9 @@ pub struct NodeRecord {
     pub path: HostPath,
     /// The target's name.
     pub target: Vec<u8>,
+    /// Whether nothing of it changed for a quarter of an hour: a driver writes the record before it
+    /// logs in, and then there is no session yet.
+    pub settled: bool,
 }
 
 /// Which machine this is, and which kernel runs on it.
