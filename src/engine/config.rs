@@ -20,6 +20,8 @@ pub struct Config {
     pub os_release: OsRelease,
     /// Whether the system is booting: what needs a network waits.
     pub boot: bool,
+    /// Whether the kubelet's version is asked for, which may take long and which no turn needs.
+    pub version: bool,
 }
 
 /// Loads the settings (from `file` alone, if one is given) and picks the profile.
@@ -27,7 +29,7 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
     let profile = profiles::chosen(host, &profiles::profiles(host)?, &os_release)?;
-    Ok(Config { settings, profile, os_release, boot: false })
+    Ok(Config { settings, profile, os_release, boot: false, version: false })
 }
 
 fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {

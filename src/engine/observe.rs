@@ -7,6 +7,7 @@ use super::plugins::plugins;
 use super::receipt;
 use crate::checks;
 use crate::host::Host;
+use crate::host::process::Proc;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode};
@@ -30,11 +31,15 @@ pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
 pub(super) fn observe_with_version(host: &Host, said: &Said) -> Result<Detection> {
     let proc = host.proc()?;
     let mut found = kubelet(host, proc.as_ref(), said)?;
-    let version = proc.as_ref().and_then(|proc| version(host, proc, &found));
+    learn_version(host, proc.as_ref(), &mut found);
+    Ok(found.detection)
+}
+
+fn learn_version(host: &Host, proc: Option<&Proc<'_>>, found: &mut Found<'_>) {
+    let version = proc.and_then(|proc| version(host, proc, found));
     if let Some(kubelet) = &mut found.detection.kubelet {
         kubelet.version = version;
     }
-    Ok(found.detection)
 }
 
 /// Adds what configuration says to `said`.
@@ -61,6 +66,9 @@ pub(super) async fn observe<M: ServiceManager>(
         let manager = manager.as_mut().ok().map(|manager| &mut **manager);
         let said = with_configuration(host, manager, said).await;
         found = kubelet(host, proc.as_ref(), &said)?;
+    }
+    if config.version {
+        learn_version(host, proc.as_ref(), &mut found);
     }
     let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found)).unwrap_or_default();
     let Found { detection, world } = found;
