@@ -5,6 +5,7 @@
 
 mod frame;
 
+use super::arrows_explained;
 use super::markup::{colour, escaped};
 use super::words::{cut, wrap};
 use crate::model::contract::Propagation;
@@ -207,18 +208,10 @@ fn legend(picture: &Picture, top: usize, width: usize) -> Legend {
         drawn.push_str(&label("", MARGIN + 84, y + 5, &cut(&directory.origin, room)));
         y += LINE;
     }
-    let ways = [
-        (Propagation::Bidirectional, "what is mounted on either side is seen on the other: this is right"),
-        (Propagation::ToKubelet, "what the plugin mounts is seen by the kubelet: this is enough"),
-        (Propagation::ToPlugin, "what the kubelet mounts is seen by the plugin, and nothing the other way"),
-        (Propagation::None, "what is mounted on one side is not seen on the other"),
-    ];
-    for (propagation, text) in ways {
-        if let Some(arrow) = picture.arrows.iter().find(|arrow| arrow.propagation == propagation) {
-            drawn.push_str(&curve(arrow, (MARGIN, y), (MARGIN + 70, y)));
-            drawn.push_str(&label("", MARGIN + 84, y + 5, &cut(text, room)));
-            y += LINE;
-        }
+    for (arrow, text) in arrows_explained(picture) {
+        drawn.push_str(&curve(arrow, (MARGIN, y), (MARGIN + 70, y)));
+        drawn.push_str(&label("", MARGIN + 84, y + 5, &cut(text, room)));
+        y += LINE;
     }
     for note in &picture.notes {
         for line in wrap(note, room) {

@@ -3,6 +3,7 @@
 //! The kubelet's box is on top. A rail leads from it to all others, and where it meets the
 //! directory in which volumes are published it says which way mounts travel.
 
+use super::arrows_explained;
 use super::words::{columns, cut, more, wrap};
 use crate::model::contract::Propagation;
 use crate::model::picture::{Arrow, Picture, Place, Space, SpaceKind, Tree};
@@ -184,16 +185,8 @@ fn legend(picture: &Picture, width: usize) -> Vec<Line> {
     if !picture.directories.is_empty() {
         say("", "The same letter is the same directory, whatever it is called.");
     }
-    let ways = [
-        (Propagation::Bidirectional, "what is mounted on either side is seen on the other: this is right"),
-        (Propagation::ToKubelet, "what the plugin mounts is seen by the kubelet: this is enough"),
-        (Propagation::ToPlugin, "what the kubelet mounts is seen by the plugin, and nothing the other way"),
-        (Propagation::None, "what is mounted on one side is not seen on the other"),
-    ];
-    for (propagation, text) in ways {
-        if let Some(arrow) = picture.arrows.iter().find(|arrow| arrow.propagation == propagation) {
-            say(way(Some(arrow)), text);
-        }
+    for (arrow, text) in arrows_explained(picture) {
+        say(way(Some(arrow)), text);
     }
     for note in &picture.notes {
         say("note", note);
