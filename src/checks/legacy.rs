@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::model::facts::{Init, Mode};
     use crate::model::file::{Attributes, File, FileFact};
-    use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
+    use crate::model::kubelet::{Detection, Distribution, Kubelet, KubeletRoot};
     use crate::mounts::mountinfo;
 
     const NAMES: [&str; 3] = ["pods", "plugins", "plugins_registry"];
@@ -170,16 +170,7 @@ mod tests {
     }
 
     fn k3s(tree: &str, mounts: &str, table: &str) -> Facts {
-        let standard = KubeletRoot::standard();
-        let kubelet = Kubelet {
-            host_dir: Some(standard.as_path().clone()),
-            root_dir: standard,
-            confidence: Confidence::Certain,
-            distribution: Distribution::K3s,
-            pid: Some(7),
-            version: None,
-            volume_plugin_dir: None,
-        };
+        let kubelet = Kubelet::running(Distribution::K3s, KubeletRoot::standard());
         let rows: String = NAMES
             .iter()
             .zip(2..)

@@ -9,7 +9,7 @@ use crate::model::facts::{Init, Mode, Module, NodeRecord};
 use crate::model::file::{Attributes, DirFact, File, FileFact};
 use crate::model::finding::CheckStatus;
 use crate::model::finding::ready;
-use crate::model::kubelet::{Confidence, Distribution, Kubelet, KubeletRoot};
+use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
 use crate::model::path::HostPath;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState};
 use crate::profile::{BUILTIN, Profile};
@@ -55,15 +55,8 @@ impl Host {
 
     fn kubelet(&mut self, distribution: Distribution, root: &str, version: &str) {
         let root = KubeletRoot::parse(root.as_bytes()).unwrap();
-        self.facts.detection.kubelet = Some(Kubelet {
-            host_dir: Some(root.as_path().clone()),
-            root_dir: root,
-            confidence: Confidence::Certain,
-            distribution,
-            pid: Some(7),
-            version: Some(version.to_owned()),
-            volume_plugin_dir: None,
-        });
+        let version = Some(version.to_owned());
+        self.facts.detection.kubelet = Some(Kubelet { version, ..Kubelet::running(distribution, root) });
     }
 
     fn findings(&self) -> Vec<Finding> {

@@ -222,6 +222,22 @@ pub struct Kubelet {
     pub volume_plugin_dir: Option<Vec<u8>>,
 }
 
+#[cfg(test)]
+impl Kubelet {
+    /// One that runs as process 7 and is known for certain, for tests of what is made of that.
+    pub(crate) fn running(distribution: Distribution, root_dir: KubeletRoot) -> Self {
+        Self {
+            host_dir: Some(root_dir.as_path().clone()),
+            root_dir,
+            confidence: Confidence::Certain,
+            distribution,
+            pid: Some(7),
+            version: None,
+            volume_plugin_dir: None,
+        }
+    }
+}
+
 fn shown_bytes<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
     bytes.as_deref().map(shown).serialize(serializer)
 }

@@ -163,21 +163,12 @@ fn wanted(facts: &Facts, settings: &Settings) -> Option<crate::mounts::bridge::B
 mod tests {
     use super::*;
     use crate::model::facts::{Init, Mode};
-    use crate::model::kubelet::{Confidence, Distribution, Kubelet, KubeletRoot};
+    use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
     use crate::mounts::mountinfo;
 
     #[test]
     fn directories_that_would_be_covered_are_looked_through_but_not_the_kubelets_own() {
-        let root = KubeletRoot::parse(b"/srv/k").unwrap();
-        let kubelet = Kubelet {
-            host_dir: Some(root.as_path().clone()),
-            root_dir: root,
-            confidence: Confidence::Certain,
-            distribution: Distribution::Kubelet,
-            pid: Some(7),
-            version: None,
-            volume_plugin_dir: None,
-        };
+        let kubelet = Kubelet::running(Distribution::Kubelet, KubeletRoot::parse(b"/srv/k").unwrap());
         let pods = HostPath::from("/var/lib/kubelet/pods");
         let surveys = |mounts: &str| {
             let mut facts = Facts {

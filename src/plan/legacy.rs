@@ -77,21 +77,12 @@ mod tests {
     use super::*;
     use crate::model::facts::Init;
     use crate::model::file::{Attributes, File, FileFact};
-    use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
+    use crate::model::kubelet::{Detection, Distribution, Kubelet, KubeletRoot};
     use crate::mounts::mountinfo;
 
     #[test]
     fn a_line_that_names_the_unused_tree_by_a_link_becomes_a_comment_too() {
-        let standard = KubeletRoot::standard();
-        let kubelet = Kubelet {
-            host_dir: Some(standard.as_path().clone()),
-            root_dir: standard,
-            confidence: Confidence::Certain,
-            distribution: Distribution::K3s,
-            pid: Some(7),
-            version: None,
-            volume_plugin_dir: None,
-        };
+        let kubelet = Kubelet::running(Distribution::K3s, KubeletRoot::standard());
         // /var/lib/rancher is a link to /data/rancher, and the kernel shows what it leads to.
         let rows = "1 0 8:1 / / rw shared:1 - ext4 x rw\n2 1 8:1 /data/rancher/k3s/agent/kubelet/pods \
             /var/lib/kubelet/pods rw shared:1 - ext4 x rw\n";

@@ -32,15 +32,7 @@ fn facts(root: &str, mounts: &str, full: &[&str]) -> Facts {
             dirs.insert(path.clone(), DirFact::Directory { canonical: path, entries });
         }
     }
-    let kubelet = Kubelet {
-        root_dir: KubeletRoot::parse(root.as_bytes()).unwrap(),
-        host_dir: Some(path(root)),
-        confidence: Confidence::Certain,
-        distribution: Distribution::Kubelet,
-        pid: Some(7),
-        version: None,
-        volume_plugin_dir: None,
-    };
+    let kubelet = Kubelet::running(Distribution::Kubelet, KubeletRoot::parse(root.as_bytes()).unwrap());
     Facts {
         detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
         mounts: mountinfo::parse(mounts.as_bytes()).unwrap(),

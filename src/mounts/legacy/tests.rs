@@ -4,7 +4,7 @@ use super::*;
 use crate::model::contract::{Plugin, Seat, View};
 use crate::model::facts::{Init, Mode};
 use crate::model::file::{Attributes, File, FileFact};
-use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
+use crate::model::kubelet::{Detection, Distribution, Kubelet, KubeletRoot};
 use crate::mounts::mountinfo;
 
 const NAMES: [&str; 3] = ["pods", "plugins", "plugins_registry"];
@@ -17,16 +17,7 @@ fn path(text: &str) -> HostPath {
 
 /// A k3s whose kubelet is where it is since v0.10.0, with these mounts.
 fn k3s(mounts: &str) -> Facts {
-    let standard = KubeletRoot::standard();
-    let kubelet = Kubelet {
-        host_dir: Some(standard.as_path().clone()),
-        root_dir: standard,
-        confidence: Confidence::Certain,
-        distribution: Distribution::K3s,
-        pid: Some(7),
-        version: None,
-        volume_plugin_dir: None,
-    };
+    let kubelet = Kubelet::running(Distribution::K3s, KubeletRoot::standard());
     Facts {
         detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
         mounts: mountinfo::parse(format!("{BASE}{mounts}").as_bytes()).unwrap(),
