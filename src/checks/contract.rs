@@ -130,7 +130,10 @@ fn propagation(facts: &Facts) -> Option<Finding> {
         .detail("a volume that a plugin mounts there does not reach the kubelet")
         .remedy(match kubelet.mounts {
             Some(_) => format!("give the kubelet's container {point} with shared propagation (rshared)"),
-            None => format!("run mount --make-rshared {point}, then restart the pods of CSI plugins"),
+            None => format!(
+                "run mount --make-rshared {point}, then restart the pods of CSI plugins. It lasts until the next \
+                 boot; a kubelet shares its root by itself when it starts, so find what made it private since"
+            ),
         }),
     )
 }

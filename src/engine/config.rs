@@ -1,6 +1,7 @@
 //! Engine: loads the settings and the profile of a host.
 
 use super::layered::{self, Source};
+use super::plugins::Tables;
 use super::profiles;
 use crate::host::{self, Host};
 use crate::model::facts::Mode;
@@ -22,6 +23,8 @@ pub struct Config {
     pub boot: bool,
     /// Whether the kubelet's version is asked for, which may take long and which no turn needs.
     pub version: bool,
+    /// How much is read of the mount tables of plugins.
+    pub tables: Tables,
 }
 
 /// Loads the settings (from `file` alone, if one is given) and picks the profile.
@@ -29,7 +32,7 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
     let profile = profiles::chosen(host, &profiles::profiles(host)?, &os_release)?;
-    Ok(Config { settings, profile, os_release, boot: false, version: false })
+    Ok(Config { settings, profile, os_release, boot: false, version: false, tables: Tables::Needed })
 }
 
 fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {

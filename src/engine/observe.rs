@@ -70,7 +70,7 @@ pub(super) async fn observe<M: ServiceManager>(
     if config.version {
         learn_version(host, proc.as_ref(), &mut found);
     }
-    let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found)).unwrap_or_default();
+    let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found, config.tables)).unwrap_or_default();
     let Found { detection, world } = found;
     let receipt = receipt::load(host)?;
     let init = match (&manager, host.mode()) {

@@ -7,14 +7,15 @@
 
 use super::kubelet::Found;
 use crate::detect::{owner, plugin::claims};
-use crate::host::Host;
 use crate::host::process::Proc;
+use crate::host::{Host, MountRows, Named};
 use crate::model::contract::{Claims, Lookup, Owner, Plugin, Plugins, Publisher, Seat, View};
 use crate::model::facts::Mode;
 use crate::model::kubelet::{Kubelet, KubeletRoot};
 use crate::model::mount::MountTable;
+use crate::model::path::HostPath;
 use crate::mounts::mountinfo;
-use crate::mounts::plugins::{Names, choose, is_client};
+use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// As many processes of one container are asked what they say of CSI.
@@ -23,9 +24,21 @@ const SPEAKERS: usize = 8;
 const A_THREADS_WORTH: usize = 512;
 /// As many containers: reading and parsing of a large mount table takes a millisecond.
 const TABLES: usize = 16;
+/// A table of as many bytes (some hundred rows) is worth a look at where its paths lead, which may
+/// spare the rest of it.
+const A_LOOKS_WORTH: usize = 16 << 10;
+
+/// How much is read of the mount tables of plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// What the contracts want to know.
+    Needed,
+    /// All of each (volumes of pods left out).
+    Whole,
+}
 
 /// The plugins of the running kubelet that `found` tells of.
-pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>) -> Plugins {
+pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: Tables) -> Plugins {
     let Some((kubelet, pid)) = found.detection.kubelet.as_ref().and_then(|k| Some((k, k.pid?))) else {
         return Plugins::default();
     };
@@ -49,13 +62,18 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>) -> Plugin
     let view = look(host, proc, pid, mounts.is_none(), &kubelet.root_dir);
     let publisher = Publisher { root: kubelet.root_dir.clone(), mounts, view };
     let speaking = found.world.mention_csi.iter().copied().collect();
-    let search = Search { proc, here, theirs, speaking, threads: threads(host) };
-    let (seats, started): (Vec<Seat>, Vec<Option<u64>>) = search.seats(&publisher.root).into_iter().unzip();
+    let threads = threads(host);
+    // Offline nothing tells on which mount a path lies, and a scene has what it has.
+    let sufficient = (tables == Tables::Needed && host.mode() == Mode::Live)
+        .then(|| Sufficient::new(&found.world.mounts, &publisher));
+    let search = Search { proc, here, theirs, speaking, threads, publisher: &publisher, sufficient };
+    let (seats, others): (Vec<Seat>, Vec<Taken>) = search.seats().into_iter().unzip();
     for one in choose(&seats, &found.world.mounts, &publisher, &registered(host, kubelet)) {
-        let Some((seat, started)) = seats.get(one.seat).zip(started.get(one.seat)) else { continue };
-        let view = look(host, proc, seat.pid, seat.mounts.is_none(), &publisher.root);
+        let Some((seat, taken)) = seats.get(one.seat).zip(others.get(one.seat)) else { continue };
+        let look = || look(host, proc, seat.pid, seat.mounts.is_none(), &publisher.root);
+        let view = taken.view.clone().unwrap_or_else(look);
         // Another process by now, or none: what was read is of no container that there is.
-        if proc.started(seat.pid) == *started {
+        if proc.started(seat.pid) == taken.started {
             let (driver, registration) = (one.driver, one.registration);
             seen.found.push(Plugin { seat: seat.clone(), driver, registration, view });
         }
@@ -67,12 +85,18 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>) -> Plugin
 
 /// What the kubelet's strings name for a process.
 fn look(host: &Host, proc: &Proc<'_>, pid: i32, on_host: bool, root: &KubeletRoot) -> View {
-    let mut view = View::unseen(root);
     let live = host.mode() == Mode::Live;
     let theirs = proc.view_of(pid);
-    let Some(eyes) = theirs.as_ref().or((on_host && !live).then_some(host)) else { return view };
+    match theirs.as_ref().or((on_host && !live).then_some(host)) {
+        Some(eyes) => look_with(eyes, live, root),
+        None => View::unseen(root),
+    }
+}
+
+fn look_with(eyes: &Host, live: bool, root: &KubeletRoot) -> View {
+    let mut view = View::unseen(root);
     for lookup in [&mut view.pods, &mut view.staging] {
-        if let Some((path, id)) = eyes.names(&lookup.path) {
+        if let Some(Named { path, id, .. }) = eyes.names(&lookup.path) {
             // Inode numbers of a scene are not those of the node that it shows.
             *lookup = Lookup { path, found: live.then_some(id) };
         }
@@ -109,6 +133,18 @@ struct Search<'a> {
     /// The processes that mention CSI.
     speaking: BTreeSet<i32>,
     threads: usize,
+    publisher: &'a Publisher,
+    /// Tells when enough is read of a table; without it all is.
+    sufficient: Option<Sufficient<'a>>,
+}
+
+/// What else was read with a seat.
+#[derive(Default)]
+struct Taken {
+    /// When its process started.
+    started: Option<u64>,
+    /// What it sees, where that had to be known already.
+    view: Option<View>,
 }
 
 /// What can matter, before its mounts are read.
@@ -122,9 +158,8 @@ struct Candidate {
 }
 
 impl Search<'_> {
-    /// All mount namespaces and processes of the host that can matter, each with the start time of
-    /// its process.
-    fn seats(&self, root: &KubeletRoot) -> Vec<(Seat, Option<u64>)> {
+    /// All mount namespaces and processes of the host that can matter.
+    fn seats(&self) -> Vec<(Seat, Taken)> {
         let host_root = self.proc.root_id(1);
         let user = self.proc.host_namespaces().user;
         let mut candidates = Vec::new();
@@ -154,34 +189,68 @@ impl Search<'_> {
         let registers = |candidate: &&Candidate| candidate.claims.iter().any(|c| c.registration.is_some());
         let pods: BTreeSet<String> =
             candidates.iter().filter(registers).filter_map(|candidate| candidate.owner.pod.clone()).collect();
-        let names = Names::new(root);
+        let names = Names::new(&self.publisher.root);
         self.spread(candidates, TABLES, &|candidate| self.seat(candidate, &pods, &names))
     }
 
     /// Reads the mounts of a candidate; `None` where they say that it holds no plugin. `pods` are
     /// those with a registrar.
-    fn seat(
-        &self,
-        candidate: Candidate,
-        pods: &BTreeSet<String>,
-        names: &Names,
-    ) -> Option<(Seat, Option<u64>)> {
+    fn seat(&self, candidate: Candidate, pods: &BTreeSet<String>, names: &Names) -> Option<(Seat, Taken)> {
         let Candidate { pid, started, of_host, owner, claims } = candidate;
         let mut seat = Seat { pid, owner, claims, mounts: None };
-        if !of_host {
-            let serves = |claims: &Claims| claims.registration.is_some() || claims.endpoint.is_some();
-            let of_pod = seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
-            let sure = of_pod || seat.claims.iter().any(serves);
-            if is_client(&seat) && !seat.claims.iter().any(|claims| claims.registration.is_some()) {
-                return None;
-            }
-            let text = self.proc.mountinfo_of(pid).ok()?;
-            if !sure && !names.may_publish(&text) {
-                return None;
-            }
-            seat.mounts = Some(mountinfo::parse(&names.without_volumes(&text)).ok()?);
+        if of_host {
+            return Some((seat, Taken { started, view: None }));
         }
-        Some((seat, started))
+        let serves = |claims: &Claims| claims.registration.is_some() || claims.endpoint.is_some();
+        let of_pod = seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
+        let sure = of_pod || seat.claims.iter().any(serves);
+        if is_client(&seat) && !seat.claims.iter().any(|claims| claims.registration.is_some()) {
+            return None;
+        }
+        let mut rows = self.proc.mount_rows(pid).ok()?;
+        let mut read = 0;
+        rows.read_until(|new| {
+            read += new.len();
+            read >= A_LOOKS_WORTH
+        })
+        .ok()?;
+        if sure
+            && !rows.is_whole()
+            && let Some((seat, view)) = self.by_the_first_rows(&seat, &mut rows, names)
+        {
+            return Some((seat, Taken { started, view: Some(view) }));
+        }
+        let text = rows.whole().ok()?;
+        if !sure && !names.may_publish(&text) {
+            return None;
+        }
+        seat.mounts = Some(mountinfo::parse(&names.without_volumes(&text)).ok()?);
+        Some((seat, Taken { started, view: None }))
+    }
+
+    /// A seat by those rows of its mount table that come before the volumes, and what it sees; `None`
+    /// where they are not enough.
+    fn by_the_first_rows(&self, seat: &Seat, rows: &mut MountRows, names: &Names) -> Option<(Seat, View)> {
+        let sufficient = self.sufficient.as_ref()?;
+        let root = &self.publisher.root;
+        let eyes = self.proc.view_of(seat.pid)?;
+        let view = look_with(&eyes, true, root);
+        let mut plugin = Plugin { seat: seat.clone(), driver: None, registration: None, view };
+        let lies_on = |path: HostPath| eyes.names(&path)?.mount.map(|mount| (path, mount));
+        let asked = sufficient.asked(&plugin);
+        let lies_on: Vec<(HostPath, u64)> = asked.into_iter().filter_map(lies_on).collect();
+        let mut wanted: BTreeSet<u64> = lies_on.iter().map(|&(_, mount)| mount).collect();
+        let mut all_there = |new: &[u8]| {
+            for id in mountinfo::ids(new) {
+                wanted.remove(&id);
+            }
+            wanted.is_empty()
+        };
+        if !all_there(rows.rows()) {
+            rows.read_until(all_there).ok()?;
+        }
+        plugin.seat.mounts = Some(mountinfo::parse(&names.without_volumes(rows.rows())).ok()?);
+        sufficient.says_all(&plugin, &lies_on).then_some((plugin.seat, plugin.view))
     }
 
     /// A process of the host's own mount namespace, if it serves or registers a driver. Only root

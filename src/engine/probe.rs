@@ -2,6 +2,7 @@
 //! kubelet's mount namespace and in that of each plugin, and looks where it is seen.
 
 use super::config::Config;
+use super::plugins::Tables;
 use super::turn::look;
 use crate::host::Host;
 use crate::host::probe::{Door, Held, Pair, UNDER};
@@ -35,7 +36,9 @@ pub async fn probe(host: &Host, config: &Config) -> Result<Proof> {
     let proc = host.proc()?.context("there is no /proc here")?;
     let host_door = host_door(&proc)?;
     let mut removed: Vec<HostPath> = clean_with(host, &host_door)?.into_iter().collect();
-    let facts = look(host, config).await?.facts;
+    // What is foretold takes the groups of all mounts.
+    let config = Config { tables: Tables::Whole, ..config.clone() };
+    let facts = look(host, &config).await?.facts;
     let (publisher, pid, directory) = target(host, &facts)?;
     // What was left where no record says so: /run is new at each boot, and pods is not.
     if host.remove_probe(&host_door, &directory)? {

@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
-const LARGEST: u64 = 32 << 20;
+pub(super) const LARGEST: u64 = 32 << 20;
 
 /// As many watches are kept: a kubelet has one for each control group of each container.
 const WATCHES: usize = 1 << 16;
@@ -121,6 +121,17 @@ impl Proc<'_> {
     /// Reads /proc/`name` whole into `buffer`, which is emptied first.
     pub fn read(&self, name: &str, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
+        let read = self.open_file(name)?.take(LARGEST).read_to_end(buffer);
+        let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        read.map(|_| ()).map_err(|error| HostError {
+            tried: "read",
+            path: format!("/proc/{name}"),
+            errno: errno(error),
+        })
+    }
+
+    /// Opens /proc/`name` for reading.
+    pub(super) fn open_file(&self, name: &str) -> Result<std::fs::File> {
         let failed = |errno| HostError { tried: "read", path: format!("/proc/{name}"), errno };
         let fd = match self.host.mode() {
             Mode::Live => openat(&self.dir, name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Bits::empty()),
@@ -132,9 +143,7 @@ impl Proc<'_> {
                 }
             }
         };
-        let file = std::fs::File::from(fd.map_err(failed)?);
-        let read = file.take(LARGEST).read_to_end(buffer);
-        read.map(|_| ()).map_err(|error| failed(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)))
+        fd.map(std::fs::File::from).map_err(failed)
     }
 
     /// The arguments of a process, as the kernel shows them.

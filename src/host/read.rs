@@ -2,6 +2,7 @@
 
 use super::walk::{Last, Walked};
 use super::{Host, HostError, Result, failed};
+use crate::model::facts::Mode;
 use crate::model::file::{Attributes, DirFact, File, FileFact, FileId, Trust};
 use crate::model::mount::Device;
 use crate::model::path::HostPath;
@@ -11,6 +12,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use std::io::Read;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
@@ -162,11 +164,18 @@ impl Host {
         file_id(&self.walk(path, Last::Follow).ok()?.found?)
     }
 
-    /// What `path` is once symbolic links are followed, whether or not something is there, and
-    /// which file or directory that is; `None` where nobody can know.
-    pub fn names(&self, path: &HostPath) -> Option<(HostPath, Option<FileId>)> {
+    /// What `path` is once symbolic links are followed, whether or not something is there; `None`
+    /// where nobody can know.
+    pub fn names(&self, path: &HostPath) -> Option<Named> {
         let walked = self.walk(path, Last::Follow).ok()?;
-        Some((walked.canonical(), walked.found.as_ref().and_then(file_id)))
+        Some(Named {
+            path: walked.canonical(),
+            id: walked.found.as_ref().and_then(file_id),
+            mount: match self.mode() {
+                Mode::Live => mount_id(walked.parent(self), &walked),
+                Mode::Offline => None,
+            },
+        })
     }
 
     /// Whether only root can change what `path` names. Links on the way are followed, and the
@@ -193,6 +202,26 @@ impl Host {
             Some(stat) => untrusted(walked.canonical(), &stat),
         }
     }
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The path without symbolic links.
+    pub path: HostPath,
+    /// Which file or directory is there, by stat(2); `None` if none is.
+    pub id: Option<FileId>,
+    /// The mount on which it is, by its number in the mount table, or on which the nearest directory
+    /// above is; `None` where the kernel does not tell (before Linux 5.8), and in a scene.
+    pub mount: Option<u64>,
+}
+
+fn mount_id(parent: BorrowedFd<'_>, walked: &Walked) -> Option<u64> {
+    use rustix::fs::{AtFlags, StatxFlags, statx};
+    let name = walked.found.map_or(b"".as_slice(), |_| &walked.name);
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let stat = statx(parent, name, flags, StatxFlags::MNT_ID).ok()?;
+    (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
 }
 
 /// Reads a file that a person named on the command line, relative to where they are.

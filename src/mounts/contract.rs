@@ -27,6 +27,16 @@ struct Kubelet<'a> {
 }
 
 impl<'a> Kubelet<'a> {
+    fn new(publisher: &'a Publisher, host: &'a MountTable) -> Self {
+        let table = publisher.mounts.as_ref().unwrap_or(host);
+        Self {
+            publisher,
+            table,
+            pods: place(table, publisher.view.pods.path.as_bytes()),
+            staging: place(table, publisher.view.staging.path.as_bytes()),
+        }
+    }
+
     /// The mount on which its pods lie.
     fn mount(&self) -> Option<&'a Mount> {
         self.pods.as_ref().map(|place| place.mount)
@@ -45,18 +55,21 @@ struct Pair<'a> {
 /// the kubelet's root shared.
 pub fn contracts(plugins: &Plugins, host: &MountTable, apply_shares: bool) -> Vec<Contract> {
     let Some(publisher) = &plugins.kubelet else { return Vec::new() };
-    let table = publisher.mounts.as_ref().unwrap_or(host);
-    let kubelet = Kubelet {
-        publisher,
-        table,
-        pods: place(table, publisher.view.pods.path.as_bytes()),
-        staging: place(table, publisher.view.staging.path.as_bytes()),
-    };
+    let kubelet = Kubelet::new(publisher, host);
     let judged = plugins.found.iter().map(|plugin| {
         let own = plugin.seat.mounts.as_ref().unwrap_or(host);
         contract(&Pair { kubelet: &kubelet, plugin, own }, apply_shares)
     });
     judged.collect()
+}
+
+/// Whether mounts travel both ways between the kubelet and `plugin`: the one answer that more rows of
+/// the plugin's mount table cannot change, given those on which its paths lie.
+pub(super) fn travels_both_ways(publisher: &Publisher, plugin: &Plugin, host: &MountTable) -> bool {
+    let kubelet = Kubelet::new(publisher, host);
+    let own = plugin.seat.mounts.as_ref().unwrap_or(host);
+    let pair = Pair { kubelet: &kubelet, plugin, own };
+    pair.seen() == Seen::Same && pair.propagation() == Propagation::Bidirectional
 }
 
 fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {

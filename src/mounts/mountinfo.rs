@@ -46,6 +46,12 @@ pub fn parse(bytes: &[u8]) -> Result<MountTable, MountinfoError> {
     Ok(MountTable::new(mounts))
 }
 
+/// The mount ids of whole rows; those of rows that begin with something else are left out.
+pub fn ids(rows: &[u8]) -> impl Iterator<Item = u64> {
+    let first = |row: &[u8]| number(row.split(|&b| b == b' ').next()?, "a mount id").ok();
+    rows.split(|&b| b == b'\n').filter_map(first)
+}
+
 const NEWLINE: &str = "a newline at the end of the row (the table is cut off here)";
 
 /// What was expected, and what was found.

@@ -14,10 +14,12 @@
 //!    (HostToContainer) is asked for by those who look on: velero, the secrets store's providers.
 
 mod names;
+mod sufficient;
 #[cfg(test)]
 pub(in crate::mounts) mod tests;
 
 pub use names::Names;
+pub use sufficient::Sufficient;
 
 use super::bridge::STANDARD_PATH;
 use super::resolve::{Place, place};

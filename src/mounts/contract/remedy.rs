@@ -133,7 +133,9 @@ fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
             format!("make the mount that covers {root} shared: run csihost apply, then restart {}", whom(pair))
         }
         (None, _) => format!(
-            "make the mount that covers {root} shared: run mount --make-rshared {point}, then restart {}",
+            "make the mount that covers {root} shared: run mount --make-rshared {point}, then restart {}. It lasts \
+             until the next boot; a kubelet shares its root by itself when it starts, so find what made it private \
+             since",
             whom(pair)
         ),
         (Some(_), None) if in_container => format!(
