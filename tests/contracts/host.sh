@@ -70,6 +70,15 @@ stand_in() { # NAME ARGUMENTS [BIND]...
     container "$name" "$POD" "$name $(command -v bash) ${arguments#bash }" "$@"
 }
 
+# Five hundred volumes: each recursive bind of the tree into itself doubles it.
+volumes() {
+    local tree=$S/pods/0b8c/volumes/kubernetes.io~csi
+    mkdir -p "$tree"
+    mount -t tmpfs --make-private tmpfs "$tree"
+    for i in {1..9}; do mkdir "$tree/$i"; mount --rbind "$tree" "$tree/$i"; done
+    mount --make-rshared "$tree"
+}
+
 in_ns() { nsenter --target "$1" --mount -- "${@:2}"; }
 
 # What csihost says, the texts that it is to be foretold from, and what really happens.

@@ -186,6 +186,41 @@ const CONTAINERISED: [Arrangement; 3] = [
     ),
 ];
 
+/// With the volumes of many pods, of which the table of a plugin that is in order is not read.
+const MANY_VOLUMES: [Arrangement; 5] = [
+    holds(
+        "pods alone, bound when they had many volumes",
+        "kubelet $S; volumes; plugin $S/plugins/x.example $S/pods:$S/pods:rshared; judge",
+    ),
+    holds(
+        "the whole root, before there were many volumes",
+        "kubelet $S; plugin $S/plugins/x.example $S:$S:rshared; volumes; judge",
+    ),
+    breaks(
+        "a driver that only receives them",
+        Seen::Same,
+        Propagation::ToPlugin,
+        "set mountPropagation: Bidirectional on the volume mount at /var/lib/kubelet",
+        "kubelet $S; volumes; plugin $S/plugins/x.example $S:$S:rslave; judge",
+    ),
+    breaks(
+        "something that was mounted over the pods after all of them",
+        Seen::Different,
+        Propagation::None,
+        "",
+        "kubelet $S; volumes; plugin $S/plugins/x.example $S/pods:$S/pods:rshared
+         in_ns $plugin_pid bash -euc 'mount --make-private $1; mount -t tmpfs over $1' - $S/pods; judge",
+    ),
+    breaks(
+        "a tree that was put over the root after all of them",
+        Seen::Different,
+        Propagation::None,
+        "",
+        "kubelet $S; volumes; plugin $S/plugins/x.example $S/pods:$S/pods:rshared
+         in_ns $plugin_pid bash -euc 'mount -t tmpfs over $1; mkdir $1/pods' - $S; judge",
+    ),
+];
+
 const CONTAINED: &str = r#"contained() { # PROPAGATION
     mkdir -p /srv/rke
     unshare --mount --propagation unchanged bash -euc '
@@ -330,6 +365,11 @@ fn agree(arrangements: &[Arrangement]) {
 #[test]
 fn what_check_foretells_is_what_happens() {
     agree(&ARRANGEMENTS);
+}
+
+#[test]
+fn what_check_foretells_where_there_are_many_volumes_is_what_happens() {
+    agree(&MANY_VOLUMES);
 }
 
 #[test]
