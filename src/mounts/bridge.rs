@@ -10,7 +10,7 @@ mod same;
 mod share;
 mod span;
 
-pub use former::{Former, Remains, former, remains};
+pub use former::{Former, Remains, former, remains, waiting};
 pub use holds::few;
 pub use holds::{STATE_DIRECTORY, STATE_FILES};
 pub use late::waits_for;

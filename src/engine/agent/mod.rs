@@ -261,7 +261,7 @@ impl Agent<'_> {
 
     async fn saw(&mut self, seen: &Seen) {
         let asked = self.host.take_asked();
-        self.points = Points::of(&seen.facts);
+        self.points = Points::of(&seen.facts, &self.config.settings);
         self.rows = Rows::of(&seen.facts.mounts, &self.points);
         // A plan that is not empty now failed in part, or did not settle; pauses say when to go on.
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;

@@ -6,6 +6,7 @@
 use super::super::resolve::{below, joined, place, top_at};
 use super::super::unit_name::mount_point;
 use super::share::bound_to_itself;
+use super::{Decision, Span};
 use crate::model::facts::Facts;
 use crate::model::mount::Mount;
 use crate::model::path::HostPath;
@@ -80,6 +81,20 @@ pub fn remains(facts: &Facts, wanted: &BTreeSet<UnitName>) -> Vec<Remains> {
         all.push(Remains { path, unit: unit.clone(), busy });
     }
     all
+}
+
+/// The points of what earlier bridges have left that stays for what is mounted below. `decision` is
+/// about the bridge that is wanted now, if any is.
+pub fn waiting(facts: &Facts, decision: Option<&Decision>) -> Vec<HostPath> {
+    let (spans, wanted) = match decision {
+        Some(Decision::Build(bridge)) => (bridge.spans.as_slice(), bridge.units()),
+        Some(Decision::Same(_)) | None => (Default::default(), BTreeSet::new()),
+        Some(Decision::Refused(_) | Decision::NoKubelet) => return Vec::new(),
+    };
+    let busy = |span: &&Span| span.former.as_ref().is_some_and(|former| former.below > 0);
+    let spans = spans.iter().filter(busy).map(|span| span.place.clone());
+    let remains = remains(facts, &wanted).into_iter().filter(|remains| remains.busy.is_some());
+    spans.chain(remains.map(|remains| remains.path)).collect()
 }
 
 fn is_ours(facts: &Facts, path: &HostPath, top: &Mount) -> bool {
