@@ -61,8 +61,15 @@ deb: tools-deb
 	fi; \
 	ls $(TARGET)/debian/csihost_*.deb
 
+# Prometheus' own judge of metrics, out of its package: nothing of it is to run here.
+$(NODES)/promtool:
+	@mkdir -p $(NODES); dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; cd $$dir; chmod 755 .; \
+	{ apt-get -qq download prometheus || { apt-get -qq update; apt-get -qq download prometheus; }; } 2>/dev/null; \
+	dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool; \
+	install promtool $@
+
 # What every node is given as /share.
-nodes: deb tools-nodes
+nodes: deb tools-nodes $(NODES)/promtool
 	@cargo build --quiet --locked --example kubelet --example bus
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb

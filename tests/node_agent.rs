@@ -176,6 +176,56 @@ fn a_kubelet_that_comes_later_gets_its_bridge() {
     ));
 }
 
+#[test]
+fn a_kubelet_that_comes_back_with_another_root_is_followed_and_the_old_bridge_goes_when_it_is_empty() {
+    agent(
+        "kubelet_at() { # ROOT
+             mkdir -p /etc/systemd/system/kubelet.service.d
+             printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/kubelet --root-dir=%s\\n' $1 >/etc/systemd/system/kubelet.service.d/root.conf
+             systemctl daemon-reload; systemctl restart kubelet; root=$1
+         }
+         kubelet_at /srv/one
+         eventually bridged; idle; ready
+         # A volume of a pod keeps what it lies on.
+         mkdir $root/pods/volume; mount -t tmpfs volume $root/pods/volume; touch $root/pods/volume/file
+         kubelet_at /srv/two
+         eventually grep -F What=/srv/two/pods /etc/systemd/system/var-lib-kubelet-pods.mount
+         idle; nothing_planned
+         [ -e /srv/one/pods/volume/file ] && [ -e $standard/pods/volume/file ]
+         csihost check >found || :; grep -F 'earlier root /srv/one' found
+         # And no longer.
+         umount /srv/one/pods/volume
+         eventually bridged; idle; ready",
+    );
+}
+
+/// A node on which the kubelet uses the standard path, and somebody brings the known wrong cure.
+const CURE: &str = "
+    mkdir -p /etc/systemd/system/kubelet.service.d /etc/csihost
+    printf '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n' >/etc/systemd/system/kubelet.service.d/root.conf
+    root=$standard old=/var/lib/rancher/k3s/agent/kubelet
+    line=\"$old/pods $standard/pods none bind 0 0\"
+    kubelet; install_csihost; pid=$(systemctl show -P MainPID csihost); idle
+    mkdir -p $old/pods; cp /etc/fstab fstab
+";
+
+#[test]
+fn a_line_of_fstab_that_would_cover_the_kubelets_directories_is_told_and_taken_back_where_that_is_asked_for()
+{
+    container().option(&["--timeout", "300"]).run(&format!(
+        "{AGENT}\n{CURE}
+         echo \"$line\" >>/etc/fstab
+         eventually eval '{{ csihost status || :; }} | grep -F legacy-bind'
+         idle; grep -Fx \"$line\" /etc/fstab
+         printf '[bridge]\\nrepair-legacy = true\\n' >/etc/csihost/csihost.toml
+         eventually grep -Fx \"# $line (csihost)\" /etc/fstab; idle; nothing_planned
+         # And again, at once.
+         cp fstab /etc/fstab; echo \"$line\" >>/etc/fstab
+         eventually grep -Fx \"# $line (csihost)\" /etc/fstab; idle; nothing_planned
+         same_agent"
+    ));
+}
+
 // ---- what is not fought
 
 #[test]
@@ -297,6 +347,43 @@ fn a_storm_of_mounts_costs_little_and_starves_no_repair() {
          [ $((after - before)) -le 25 ]",
     );
     println!("{printed}");
+}
+
+#[test]
+fn prometheus_is_told_what_it_understands_and_nothing_wakes_for_it() {
+    agent(
+        "dir=/var/lib/prometheus/node-exporter; file=$dir/csihost.prom
+         # No iSCSI in the kernel of a container.
+         metrics() { # FILE
+             mkdir -p /etc/csihost
+             printf '[checks]\\nignore = [\"iscsi-kernel\", \"kernel-module-iscsi_tcp\"]\\n[metrics]\\ntextfile = \"%s\"\\n' \
+                 $1 >/etc/csihost/csihost.toml
+         }
+         metric() { grep -Fx \"$1\" $file; }
+         metrics $file
+         eventually told \"there is no directory $dir\"; idle
+         mkdir -p $dir
+         systemctl reload csihost; eventually metric 'csihost_check_status{id=\"iscsid-reachable\"} 0'
+         metric 'csihost_ready 1'
+         /share/promtool check metrics <$file >faults; [ ! -s faults ]
+         [ $(stat -c %a $file) = 644 ]
+         idle; cp $file before; sleep 3; cmp before $file
+         # It follows each turn.
+         systemctl stop iscsid.socket; eventually iscsid_listens; idle
+         if cmp before $file; then fail 'it is an old one'; fi
+         systemctl -q mask --now iscsid.socket; eventually metric 'csihost_ready 0'
+         /share/promtool check metrics <$file >faults; [ ! -s faults ]
+         systemctl -q unmask iscsid.socket; eventually metric 'csihost_ready 1'; idle
+         csihost status --json | grep -F '\"since\"'
+         # What somebody else writes there stays; so does what a link leads to.
+         echo 'mine 1' >$dir/mine.prom; cp $dir/mine.prom mine
+         metrics $dir/mine.prom; eventually told 'somebody else'; idle; cmp mine $dir/mine.prom
+         [ ! -e $file ]
+         ln -s $dir /srv/link; metrics /srv/link/x.prom; eventually told 'through a link'; [ ! -e $dir/x.prom ]
+         metrics $file; eventually metric 'csihost_ready 1'; idle; ready
+         csihost undo >/dev/null; [ ! -e $file ]
+         systemctl start csihost; pid=$(systemctl show -P MainPID csihost); ready",
+    );
 }
 
 #[test]

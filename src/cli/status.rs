@@ -56,7 +56,11 @@ fn text(turn: &Turn, colours: bool) -> String {
     let mut out = format!(
         "{}\n{}\n",
         paint(&turn.verdict, colour, colours),
-        paint(&format!("{} ago, in {} ms", duration(ago), turn.took_ms), Colour::Dim, colours)
+        paint(
+            &format!("{} ago, in {} ms{}", duration(ago), turn.took_ms, lasting(turn)),
+            Colour::Dim,
+            colours
+        )
     );
     let rows: Vec<_> = turn
         .steps
@@ -76,6 +80,21 @@ fn text(turn: &Turn, colours: bool) -> String {
         })
         .collect();
     out.push_str(&table::rows(&rows, colours));
+    let rows: Vec<_> = turn
+        .contracts
+        .iter()
+        .map(|contract| {
+            let (mark, colour) = match contract.holds {
+                true => ("reaches the kubelet", Colour::Green),
+                false => ("BROKEN", Colour::Red),
+            };
+            let driver =
+                contract.driver.as_deref().map_or_else(|| format!("process {}", contract.pid), str::to_owned);
+            let remedy = contract.remedy.as_deref().unwrap_or_default();
+            vec![table::plain(format!("  {driver}")), (mark.to_owned(), colour), table::plain(remedy)]
+        })
+        .collect();
+    out.push_str(&table::rows(&rows, colours));
     for later in &turn.later {
         out.push_str(&format!("  later {}: {}\n", later.target, later.reason));
     }
@@ -85,6 +104,14 @@ fn text(turn: &Turn, colours: bool) -> String {
         }
     }
     out
+}
+
+/// How long turns have ended as this one did.
+fn lasting(turn: &Turn) -> String {
+    match turn.at.saturating_sub(turn.since) {
+        0 => String::new(),
+        long => format!("; so for {}", duration(long + engine::seconds_since(turn.at))),
+    }
 }
 
 fn duration(seconds: u64) -> String {

@@ -1,9 +1,16 @@
 //! Engine: what the last turn left for `status`.
 
+use super::receipt::Store;
+use super::turn::Seen;
 use crate::host::{Host, Watch};
 use crate::model::file::FileFact;
+use crate::model::generated::{Origin, generate, origin};
 use crate::model::path::HostPath;
+use crate::model::receipt::Changed;
 use crate::model::status::Status;
+use crate::report::journal;
+use crate::report::textfile::metrics;
+use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,12 +19,66 @@ fn path() -> HostPath {
     HostPath::from("/run/csihost/status.json")
 }
 
-/// Writes what a turn did.
-pub(super) fn save(host: &Host, status: &Status) -> Result<()> {
-    let mut bytes = serde_json::to_vec_pretty(status)?;
+/// Writes what a turn did, and tells Prometheus where the settings ask for it; gives what was written,
+/// counted after the turns before. The lock must be held.
+pub(super) fn record(host: &Host, settings: &Settings, seen: &Seen, status: Status) -> Result<Status> {
+    // What csihost tells others decides nothing, and is not watched: it would wake the agent.
+    let host = &host.aside()?;
+    // A file that cannot be read has nothing to follow.
+    let status = status.after(last_turn(host).ok().flatten().as_ref());
+    let mut bytes = serde_json::to_vec_pretty(&status)?;
     bytes.push(b'\n');
     host.write_volatile(&path(), &bytes, 0o644)?;
-    Ok(())
+    if let Err(error) = textfile(host, settings.textfile.as_ref(), seen, &status) {
+        journal::no_metrics(&format!("{error:#}"));
+    }
+    Ok(status)
+}
+
+/// What a file of metrics is called, and no other file that csihost generates.
+const METRICS: &[u8] = b".prom";
+
+fn textfile(host: &Host, wanted: Option<&HostPath>, seen: &Seen, status: &Status) -> Result<()> {
+    let ours = seen.facts.generated.iter().filter(|path| path.as_bytes().ends_with(METRICS));
+    for old in ours.filter(|&path| Some(path) != wanted) {
+        // One that somebody edited is theirs.
+        if whose(host, old)? == Some(Origin::Ours) {
+            host.remove_file(old)?;
+        }
+        Store::open(host)?.forget(&Changed::Generated { path: old.clone() })?;
+    }
+    let Some(path) = wanted else { return Ok(()) };
+    let directory = path.parent().unwrap_or_else(HostPath::root);
+    match host.canonical(&directory) {
+        None => bail!("cannot write {path}: there is no directory {directory}; make it, owned by root"),
+        // Whoever may turn a link decides where root writes.
+        Some(canonical) if canonical != directory => {
+            let there = canonical.join(path.file_name());
+            bail!("will not write {path} through a link: say metrics.textfile = \"{there}\"")
+        }
+        Some(_) => {}
+    }
+    if let Some(Origin::Edited | Origin::Foreign) = whose(host, path)? {
+        bail!("will not write {path}: it is somebody else's; remove it, or name another one");
+    }
+    let bytes = generate(&metrics(status, &seen.findings));
+    if seen.facts.generated.contains(path) {
+        host.write_volatile(path, &bytes, 0o644)?;
+        return Ok(());
+    }
+    let (mut store, what) = (Store::open(host)?, Changed::Generated { path: path.clone() });
+    store.intend(&what)?;
+    host.write_volatile(path, &bytes, 0o644)?;
+    store.done(&what)
+}
+
+/// Whose the file at `path` is; `None` if none is there.
+fn whose(host: &Host, path: &HostPath) -> Result<Option<Origin>> {
+    match host.file(path) {
+        FileFact::Absent => Ok(None),
+        FileFact::Unreadable(why) => bail!("{why}"),
+        there => Ok(Some(there.bytes().map_or(Origin::Foreign, origin))),
+    }
 }
 
 /// What the last turn did; `None` if there was none since the host started.

@@ -10,11 +10,13 @@ use super::status;
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
+use crate::model::bytes::shown;
+use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::kubelet::Detection;
 use crate::model::plan::{Action, Plan, Refusal};
-use crate::model::status::{Note, Outcome, Status, StepStatus, TurnResult};
+use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
 use crate::model::unit::ActiveState;
 use crate::plan;
 use crate::profile::Needs;
@@ -105,9 +107,9 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     for later in &seen.plan.later {
         journal::later(later);
     }
-    let status = conclude(&seen, steps, settled, started);
+    let mut status = conclude(&seen, steps, settled, started);
     if host.mode() == Mode::Live {
-        status::save(host, &status)?;
+        status = status::record(host, &config.settings, &seen, status)?;
     }
     journal::verdict(&status);
     Ok(Report { status, findings: seen.findings })
@@ -196,9 +198,19 @@ pub(super) fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, start
     };
     let root_dir = seen.facts.detection.kubelet.as_ref().map(|kubelet| kubelet.root_dir.to_string());
     let verdict = verdict(result, &steps, failed, settled, &refused, &failing, root_dir.as_deref());
+    let contract = |contract: &Contract| ContractStatus {
+        driver: contract.driver.as_deref().map(shown),
+        pod: contract.pod.clone(),
+        pid: contract.pid,
+        holds: contract.holds,
+        remedy: contract.remedy.clone(),
+    };
+    let at = status::now();
     Status {
         schema: 1,
-        at: status::now(),
+        at,
+        since: at,
+        turns: Turns::default(),
         took_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         result,
         verdict,
@@ -207,6 +219,7 @@ pub(super) fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, start
         refused,
         later: seen.plan.later.clone(),
         failing,
+        contracts: seen.facts.contracts.iter().map(contract).collect(),
     }
 }
 

@@ -53,6 +53,15 @@ impl Host {
         self
     }
 
+    /// The same host, for what nobody wants to know: files that decide nothing.
+    pub fn aside(&self) -> Result<Self> {
+        let root = self.root.try_clone();
+        let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        let failed = failed("open", &HostPath::root());
+        let root = root.map_err(|error| failed(errno(error)))?;
+        Ok(Self { root, mode: self.mode, owner: self.owner, asked: None })
+    }
+
     /// The paths that were asked for since.
     pub fn asked(&self) -> BTreeSet<HostPath> {
         let asked = self.asked.as_ref().and_then(|asked| asked.lock().ok());

@@ -200,15 +200,24 @@ impl Host {
         sync_directory(dir).map_err(failed("sync the directory of", path))
     }
 
-    /// Writes a file that needs to survive neither a crash nor a reader in the middle: atomic,
-    /// not synced (for /run).
+    /// Writes a file that needs to survive neither a crash nor a reader in the middle: atomic, not
+    /// synced.
     pub fn write_volatile(&self, path: &HostPath, bytes: &[u8], mode: u32) -> Result<()> {
         let walked = self.walk(path, Last::Keep)?;
         let dir = walked.parent(self);
         let temporary = [b".", walked.name.as_slice(), b".csihost"].concat();
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = openat(dir, temporary.as_slice(), flags, Mode::from_bits_truncate(mode))
-            .map_err(failed("write", path))?;
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let create = || openat(dir, temporary.as_slice(), flags, Mode::from_bits_truncate(mode));
+        let fd = match create() {
+            // What a crash has left, or somebody else in a directory of theirs: never written into.
+            Err(Errno::EEXIST) => {
+                unlinkat(dir, temporary.as_slice(), UnlinkatFlags::NoRemoveDir).and_then(|()| create())
+            }
+            created => created,
+        };
+        let fd = fd.map_err(failed("write", path))?;
+        // The mode that open(2) gives is cut by the umask.
+        fchmod(&fd, Mode::from_bits_truncate(mode)).map_err(failed("set the mode of", path))?;
         std::fs::File::from(fd).write_all(bytes).map_err(io_failed("write", path))?;
         renameat(dir, temporary.as_slice(), dir, walked.name.as_slice()).map_err(failed("replace", path))
     }

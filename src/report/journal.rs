@@ -269,3 +269,9 @@ pub fn unwatched(what: &str, why: &str) {
         "{what}: {why}; what changes there is noticed by the slow timer alone{again}"
     );
 }
+
+/// What is for Prometheus could not be written.
+pub fn no_metrics(error: &str) {
+    let Some(again) = limit::passes(messages::NO_METRICS, error) else { return };
+    warn!(MESSAGE_ID = messages::NO_METRICS, "no metrics for Prometheus: {error}{again}");
+}

@@ -37,10 +37,12 @@ pub const SYSTEMD_AWAY: &str = "cecb7c5ead264b07a274420d03f93bf3";
 pub const SYSTEMD_BACK: &str = "a02dfebf5c4b4eaaab113103d590fac1";
 /// The kernel does not tell the agent of some changes.
 pub const UNWATCHED: &str = "d674866c5bde4a21a391cd390efe2e75";
+/// The metrics for Prometheus could not be written.
+pub const NO_METRICS: &str = "5636cc1420e044edbf3f1906e9130ae0";
 
 /// All of them, with the names that the message catalog's test knows them by.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &str); 18] = [
+pub(super) const ALL: [(&str, &str); 19] = [
     ("DONE", DONE),
     ("FAILED", FAILED),
     ("SKIPPED", SKIPPED),
@@ -59,6 +61,7 @@ pub(super) const ALL: [(&str, &str); 18] = [
     ("SYSTEMD_AWAY", SYSTEMD_AWAY),
     ("SYSTEMD_BACK", SYSTEMD_BACK),
     ("UNWATCHED", UNWATCHED),
+    ("NO_METRICS", NO_METRICS),
 ];
 
 #[cfg(test)]

@@ -8,3 +8,4 @@ pub mod notify;
 pub mod npd;
 pub mod style;
 pub mod table;
+pub mod textfile;

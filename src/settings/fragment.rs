@@ -3,6 +3,7 @@
 use super::{BridgeDirectory, Multipath, Policy, Settings, StaleRecords};
 use crate::model::checks::is_check;
 use crate::model::kubelet::KubeletRoot;
+use crate::model::path::HostPath;
 use serde::Deserialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -23,6 +24,7 @@ pub(super) struct Fragment {
     checks: Checks,
     systemd: Systemd,
     agent: Agent,
+    metrics: Metrics,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -78,6 +80,12 @@ struct Systemd {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [agent]")]
 struct Agent {
     interval: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [metrics]")]
+struct Metrics {
+    textfile: Option<Spanned<String>>,
 }
 
 /// A value that has the right type and cannot be used.
@@ -157,6 +165,14 @@ impl Fragment {
                 return Err(invalid(&seconds, format!("agent.interval: expected {least} to {most} seconds")));
             }
             settings.interval = Duration::from_secs(*seconds.get_ref());
+        }
+        if let Some(path) = self.metrics.textfile {
+            // node_exporter reads what ends so, and nothing else (collector/textfile.go).
+            let named =
+                |path: &HostPath| path.file_name().strip_suffix(b".prom").is_some_and(|n| !n.is_empty());
+            let parsed = HostPath::parse(path.get_ref().as_bytes()).ok().filter(named);
+            let expected = "metrics.textfile: expected an absolute path that ends in .prom";
+            settings.textfile = Some(parsed.ok_or_else(|| invalid(&path, expected.to_owned()))?);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 mod fragment;
 
 use crate::model::kubelet::KubeletRoot;
+use crate::model::path::HostPath;
 use fragment::Fragment;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -41,6 +42,8 @@ pub struct Settings {
     /// How often the agent looks without being told that something changed (`agent.interval`, in
     /// seconds): nobody tells of changed propagation, or of a module that is unloaded.
     pub interval: Duration,
+    /// Where the last turn is told to Prometheus' node_exporter (`metrics.textfile`).
+    pub textfile: Option<HostPath>,
 }
 
 /// Who installs a package that is not there.
@@ -162,6 +165,7 @@ impl Default for Settings {
             ignored: BTreeSet::new(),
             job_timeout: Duration::from_secs(30),
             interval: Duration::from_secs(300),
+            textfile: None,
         }
     }
 }
@@ -264,6 +268,18 @@ mod tests {
             ("[bridge]\ndirectories = []\n", "csihost.toml:2: bridge.directories"),
             ("[systemd]\njob-timeout = 0\n", "csihost.toml:2: systemd.job-timeout"),
             ("[agent]\ninterval = 1\n", "csihost.toml:2: agent.interval: expected 10 to 86400 seconds"),
+            (
+                "[metrics]\ntextfile = 'csihost.prom'\n",
+                "csihost.toml:2: metrics.textfile: expected an absolute",
+            ),
+            (
+                "[metrics]\ntextfile = '/x/csihost.txt'\n",
+                "csihost.toml:2: metrics.textfile: expected an absolute",
+            ),
+            (
+                "[metrics]\ntextfile = '/x/../.prom'\n",
+                "csihost.toml:2: metrics.textfile: expected an absolute",
+            ),
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
             ("[packages]\npolicy = 'always'\n", "csihost.toml:2: unknown variant `always`"),

@@ -62,7 +62,7 @@ impl Turns {
         }
         let status = conclude(&seen, steps, settled, started);
         self.told.tell(&seen, &status);
-        status::save(host, &status)?;
+        let status = status::record(host, &config.settings, &seen, status)?;
         Ok((seen, status))
     }
 
