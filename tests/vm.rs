@@ -141,6 +141,40 @@ fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() 
 }
 
 #[test]
+fn the_agent_loads_a_module_that_was_unloaded_and_does_not_mind_a_clock_that_jumps() {
+    machine().run(
+        "broken_node; install_csihost
+         mkdir -p /etc/csihost; printf '[agent]\\ninterval = 10\\n' >/etc/csihost/csihost.toml
+         systemctl reload csihost; csihost check; ready
+         pid=$(systemctl show -P MainPID csihost)
+         soon() { # COMMAND...: it succeeds within a minute (a virtual machine is slow).
+             local try
+             for try in {1..600}; do if \"$@\" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
+             journalctl -q --no-pager -u csihost -n 20; fail \"never: $*\"
+         }
+         # Nobody tells of it: the timer does.
+         systemctl stop iscsid.service
+         modprobe -r iscsi_tcp libiscsi_tcp libiscsi
+         soon grep -q '^iscsi_tcp ' /proc/modules
+         journalctl -q --no-pager -u csihost | grep -F 'load-module iscsi_tcp'
+         for jump in '+400 days' '-800 days' '1971-01-01'; do
+             echo \"=== the clock jumps: $jump\"
+             date -s \"$jump\"
+             systemctl stop iscsid.socket; soon iscsid_listens
+             umount $standard/pods; soon bridged
+             # The timer goes by the time since the boot.
+             systemctl stop iscsid.service; modprobe -r iscsi_tcp
+             soon grep -q '^iscsi_tcp ' /proc/modules
+             csihost status
+             # What would be a fight in ten minutes is none: a person asks.
+             systemctl reload csihost
+         done
+         [ $(systemctl show -P MainPID csihost) = $pid ]
+         soon csihost check; ready",
+    );
+}
+
+#[test]
 fn after_a_power_cut_during_a_turn_files_are_whole_and_the_next_boot_is_ready() {
     // Where the cuts come: when the receipt appears, and when the first mount does.
     machine()

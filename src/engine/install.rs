@@ -7,7 +7,7 @@ use crate::model::install::{Installation, program_paths};
 use crate::model::path::HostPath;
 use crate::model::receipt::{Changed, PendingReboot};
 use crate::model::unit::UnitName;
-use crate::report::journal;
+use crate::report::{journal, notify};
 use crate::systemd::{ServiceManager, Transient};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl<M: ServiceManager> Writer<'_, M> {
         let changed = Changed::Installed { packages: install.packages.clone() };
         self.store.intend(&changed)?;
         journal::installing(&packages, &install.command());
-        if let Err(error) = self.manager.run(&UnitName::from(UNIT), &what).await {
+        if let Err(error) = patiently(self.manager.run(&UnitName::from(UNIT), &what)).await {
             self.store.forget(&changed)?;
             let context = format!(
                 "cannot install {packages}; is the package archive reachable, and its index up to date?"
@@ -47,6 +47,18 @@ impl<M: ServiceManager> Writer<'_, M> {
             self.store.receipt.at_reboot.push(PendingReboot { packages, boot: self.host.boot_id() });
         }
         self.store.done(&changed)
+    }
+}
+
+/// Waits for what has a deadline of its own, which is longer than any other part of a turn may be: as
+/// long as it lasts that is progress, for the watchdog too.
+async fn patiently<T>(work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(Duration::from_secs(60)) => notify::progressed(),
+        }
     }
 }
 
