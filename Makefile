@@ -9,6 +9,7 @@
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
 #                the contracts of 100 plugins; the agent: idle, in a storm of mounts, and how soon
 #                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
+#   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -23,8 +24,10 @@ CARGO_DEB_VERSION := 3.8.0
 CARGO_FUZZ := $(TARGET)/tools/bin/cargo-fuzz
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 1800
+SOAK_SEED ?= 1
 
-.PHONY: help deb demo test lint unit node vm fuzz nodes bench tools tools-deb tools-nodes clean clean-nodes
+.PHONY: help deb demo test lint unit node vm fuzz soak nodes bench tools tools-deb tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -75,7 +78,7 @@ nodes: deb tools-nodes $(NODES)/promtool
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh benches/drifts $(NODES)/
-	@install tests/nodes/guest/{iscsi-target,demo} benches/rounds $(NODES)/
+	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
 	@mkdir -p $(NODES)/debs
 	@install -m 644 $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs/open-iscsi_*.deb $(NODES)/debs/
@@ -98,7 +101,7 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,soak} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked
@@ -119,6 +122,10 @@ fuzz:
 	    $(CARGO_FUZZ) run --fuzz-dir . --sanitizer none $$target $(TARGET)/fuzz/corpus/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=0 -verbosity=0; \
 	done
+
+soak: nodes
+	@tests/nodes/container --share $(NODES) --timeout $$(($(SOAK_SECONDS) + 600)) -- \
+	    "bash /share/soak $(SOAK_SECONDS) $(SOAK_SEED)"
 
 clean:
 	rm -rf $(TARGET)
