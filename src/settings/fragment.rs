@@ -1,10 +1,11 @@
 //! Pure: one configuration file as it is written.
 
-use super::{BridgeDirectory, Multipath, Policy, Settings, StaleRecords};
+use super::{BridgeDirectory, Multipath, Policy, Repair, Settings, StaleRecords};
 use crate::model::checks::is_check;
 use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -25,6 +26,7 @@ pub(super) struct Fragment {
     systemd: Systemd,
     agent: Agent,
     metrics: Metrics,
+    contract: Contract,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +88,14 @@ struct Agent {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [metrics]")]
 struct Metrics {
     textfile: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [contract]")]
+struct Contract {
+    repair: Option<Spanned<Repair>>,
+    drivers: Option<Vec<Spanned<String>>>,
+    namespaces: Option<Vec<Spanned<String>>>,
 }
 
 /// A value that has the right type and cannot be used.
@@ -174,6 +184,48 @@ impl Fragment {
             let expected = "metrics.textfile: expected an absolute path that ends in .prom";
             settings.textfile = Some(parsed.ok_or_else(|| invalid(&path, expected.to_owned()))?);
         }
+        self.contract.apply(&mut settings.contract)
+    }
+}
+
+impl Contract {
+    fn apply(self, contract: &mut super::Contract) -> Result<(), Invalid> {
+        if let Some(names) = self.drivers {
+            contract.drivers = all(&names, "contract.drivers", "a driver's name", |name| {
+                name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+            })?;
+        }
+        if let Some(names) = self.namespaces {
+            contract.namespaces = all(&names, "contract.namespaces", "a Kubernetes namespace", |name| {
+                name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            })?;
+        }
+        if let Some(repair) = self.repair {
+            contract.repair = *repair.get_ref();
+            // Which these are is for a person to say: never all by default.
+            if contract.repair == Repair::Graft
+                && contract.drivers.is_empty()
+                && contract.namespaces.is_empty()
+            {
+                let message = "contract.repair: \"graft\" is for the plugins that contract.drivers or \
+                    contract.namespaces name, in this file or in an earlier one";
+                return Err(invalid(&repair, message.to_owned()));
+            }
+        }
         Ok(())
     }
+}
+
+/// The names, each of which has to be `right`.
+fn all(
+    names: &[Spanned<String>],
+    key: &str,
+    expected: &str,
+    right: impl Fn(&str) -> bool,
+) -> Result<BTreeSet<String>, Invalid> {
+    let parse = |name: &Spanned<String>| match !name.get_ref().is_empty() && right(name.get_ref()) {
+        true => Ok(name.get_ref().clone()),
+        false => Err(invalid(name, format!("{key}: {:?}: expected {expected}", name.get_ref()))),
+    };
+    names.iter().map(parse).collect()
 }

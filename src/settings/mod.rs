@@ -42,6 +42,8 @@ pub struct Settings {
     /// How often the agent looks without being told that something changed (`agent.interval`, in
     /// seconds): nobody tells of changed propagation, or of a module that is unloaded.
     pub interval: Duration,
+    /// What is done for plugins whose mounts do not reach the kubelet (`contract`).
+    pub contract: Contract,
     /// Where the last turn is told to Prometheus' node_exporter (`metrics.textfile`).
     pub textfile: Option<HostPath>,
 }
@@ -81,6 +83,30 @@ pub enum StaleRecords {
     Remove,
     /// Nothing.
     Ignore,
+}
+
+/// What csihost does where what a plugin mounts does not reach the kubelet, though the bridge is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repair {
+    /// Tells.
+    #[default]
+    Report,
+    /// Has the kubelet use the standard path from its next start on, with its data where they are.
+    Align,
+    /// Mounts what the plugin has of the kubelet's directories where the kubelet says that they are.
+    Graft,
+}
+
+/// What is done for plugins in breach of the path contract.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contract {
+    /// The way (`contract.repair`).
+    pub repair: Repair,
+    /// The drivers whose plugins are grafted (`contract.drivers`).
+    pub drivers: BTreeSet<String>,
+    /// The Kubernetes namespaces whose plugins are grafted (`contract.namespaces`).
+    pub namespaces: BTreeSet<String>,
 }
 
 /// What volumes of this node need beside iSCSI.
@@ -165,6 +191,7 @@ impl Default for Settings {
             ignored: BTreeSet::new(),
             job_timeout: Duration::from_secs(30),
             interval: Duration::from_secs(300),
+            contract: Contract::default(),
             textfile: None,
         }
     }
@@ -279,6 +306,18 @@ mod tests {
             (
                 "[metrics]\ntextfile = '/x/../.prom'\n",
                 "csihost.toml:2: metrics.textfile: expected an absolute",
+            ),
+            (
+                "[contract]\nrepair = 'graft'\n",
+                "csihost.toml:2: contract.repair: \"graft\" is for the plugins that contract.drivers or contract.namespaces",
+            ),
+            (
+                "[contract]\ndrivers = ['a b']\n",
+                "csihost.toml:2: contract.drivers: \"a b\": expected a driver's name",
+            ),
+            (
+                "[contract]\nnamespaces = ['A/b']\n",
+                "csihost.toml:2: contract.namespaces: \"A/b\": expected a",
             ),
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
