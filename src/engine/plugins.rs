@@ -67,13 +67,13 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: T
     let sufficient = (tables == Tables::Needed && host.mode() == Mode::Live)
         .then(|| Sufficient::new(&found.world.mounts, &publisher));
     let search = Search { proc, here, theirs, speaking, threads, publisher: &publisher, sufficient };
-    let (seats, others): (Vec<Seat>, Vec<Taken>) = search.seats().into_iter().unzip();
+    let (seats, views): (Vec<Seat>, Vec<Option<View>>) = search.seats().into_iter().unzip();
     for one in choose(&seats, &found.world.mounts, &publisher, &registered(host, kubelet)) {
-        let Some((seat, taken)) = seats.get(one.seat).zip(others.get(one.seat)) else { continue };
+        let Some((seat, view)) = seats.get(one.seat).zip(views.get(one.seat)) else { continue };
         let look = || look(host, proc, seat.pid, seat.mounts.is_none(), &publisher.root);
-        let view = taken.view.clone().unwrap_or_else(look);
+        let view = view.clone().unwrap_or_else(look);
         // Another process by now, or none: what was read is of no container that there is.
-        if proc.started(seat.pid) == taken.started {
+        if proc.started(seat.pid) == seat.started {
             let (driver, registration) = (one.driver, one.registration);
             seen.found.push(Plugin { seat: seat.clone(), driver, registration, view });
         }
@@ -138,28 +138,20 @@ struct Search<'a> {
     sufficient: Option<Sufficient<'a>>,
 }
 
-/// What else was read with a seat.
-#[derive(Default)]
-struct Taken {
-    /// When its process started.
-    started: Option<u64>,
-    /// What it sees, where that had to be known already.
-    view: Option<View>,
-}
-
 /// What can matter, before its mounts are read.
 struct Candidate {
     pid: i32,
     started: Option<u64>,
-    /// A process of the host's own mount namespace.
-    of_host: bool,
+    /// Its mount namespace; `None` for a process of the host's own.
+    namespace: Option<u64>,
     owner: Owner,
     claims: Vec<Claims>,
 }
 
 impl Search<'_> {
-    /// All mount namespaces and processes of the host that can matter.
-    fn seats(&self) -> Vec<(Seat, Taken)> {
+    /// All mount namespaces and processes of the host that can matter, each with what it sees, where that
+    /// had to be known already.
+    fn seats(&self) -> Vec<(Seat, Option<View>)> {
         let host_root = self.proc.root_id(1);
         let user = self.proc.host_namespaces().user;
         let mut candidates = Vec::new();
@@ -183,7 +175,8 @@ impl Search<'_> {
             let said = speakers().take(SPEAKERS).filter_map(|pid| self.proc.arguments_of(pid));
             let claims = said.map(|args| claims(&args)).collect();
             let owner = owner(&self.proc.cgroup(pid));
-            candidates.push(Candidate { pid, started, of_host: false, owner, claims });
+            let namespace = Some(namespace);
+            candidates.push(Candidate { pid, started, namespace, owner, claims });
         }
         candidates.retain(|candidate| !candidate.owner.foreign);
         let registers = |candidate: &&Candidate| candidate.claims.iter().any(|c| c.registration.is_some());
@@ -195,11 +188,16 @@ impl Search<'_> {
 
     /// Reads the mounts of a candidate; `None` where they say that it holds no plugin. `pods` are
     /// those with a registrar.
-    fn seat(&self, candidate: Candidate, pods: &BTreeSet<String>, names: &Names) -> Option<(Seat, Taken)> {
-        let Candidate { pid, started, of_host, owner, claims } = candidate;
-        let mut seat = Seat { pid, owner, claims, mounts: None };
-        if of_host {
-            return Some((seat, Taken { started, view: None }));
+    fn seat(
+        &self,
+        candidate: Candidate,
+        pods: &BTreeSet<String>,
+        names: &Names,
+    ) -> Option<(Seat, Option<View>)> {
+        let Candidate { pid, started, namespace, owner, claims } = candidate;
+        let mut seat = Seat { pid, started, namespace, owner, claims, mounts: None };
+        if namespace.is_none() {
+            return Some((seat, None));
         }
         let serves = |claims: &Claims| claims.registration.is_some() || claims.endpoint.is_some();
         let of_pod = seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
@@ -218,14 +216,14 @@ impl Search<'_> {
             && !rows.is_whole()
             && let Some((seat, view)) = self.by_the_first_rows(&seat, &mut rows, names)
         {
-            return Some((seat, Taken { started, view: Some(view) }));
+            return Some((seat, Some(view)));
         }
         let text = rows.whole().ok()?;
         if !sure && !names.may_publish(&text) {
             return None;
         }
         seat.mounts = Some(mountinfo::parse(&names.without_volumes(&text)).ok()?);
-        Some((seat, Taken { started, view: None }))
+        Some((seat, None))
     }
 
     /// A seat by those rows of its mount table that come before the volumes, and what it sees; `None`
@@ -261,7 +259,7 @@ impl Search<'_> {
         (claims.registration.is_some() || claims.endpoint.is_some()).then_some(())?;
         (self.is_of(pid, user) && self.proc.user(pid) == Some(0)).then_some(())?;
         let owner = owner(&self.proc.cgroup(pid));
-        Some(Candidate { pid, started, of_host: true, owner, claims: vec![claims] })
+        Some(Candidate { pid, started, namespace: None, owner, claims: vec![claims] })
     }
 
     fn is_of(&self, pid: i32, user: Option<u64>) -> bool {

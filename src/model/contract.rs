@@ -42,6 +42,10 @@ pub struct Claims {
 pub struct Seat {
     /// Any of its processes, one that says something of CSI where there is one.
     pub pid: i32,
+    /// When that process started, where that is known; to know it again.
+    pub started: Option<u64>,
+    /// Its mount namespace, by inode.
+    pub namespace: Option<u64>,
     /// Whose it is.
     pub owner: Owner,
     /// What its processes say.

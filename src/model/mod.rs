@@ -10,6 +10,7 @@ pub mod facts;
 pub mod file;
 pub mod finding;
 pub mod generated;
+pub mod graft;
 pub mod install;
 pub mod kubelet;
 pub mod mount;

@@ -72,6 +72,17 @@ pub(super) fn travels_both_ways(publisher: &Publisher, plugin: &Plugin, host: &M
     pair.seen() == Seen::Same && pair.propagation() == Propagation::Bidirectional
 }
 
+/// Whether a mount that a plugin makes on its mount `own` appears on the kubelet's, `theirs`, if both
+/// show the directory.
+pub(super) fn reaches_kubelet(
+    theirs: &Mount,
+    theirs_table: &MountTable,
+    own: &Mount,
+    own_table: &MountTable,
+) -> bool {
+    matches!(travel(theirs, theirs_table, own, own_table), Travel::Both | Travel::FromSecond)
+}
+
 fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {
     let (kubelet, plugin) = (pair.kubelet, pair.plugin);
     let seen = pair.seen();

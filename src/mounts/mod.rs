@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod contract;
 pub mod fstab;
+pub mod graft;
 pub mod legacy;
 pub mod mountinfo;
 pub mod plugins;

@@ -70,6 +70,7 @@ pub(in crate::mounts) fn pod(pid: i32, name: &str, containers: &[(&[Claims], Mou
         owner: Owner { pod: Some(name.to_owned()), container: Some(format!("{name}-{at}")), foreign: false },
         claims: claims.to_vec(),
         mounts: Some(mounts.clone()),
+        ..Seat::default()
     };
     containers.iter().enumerate().map(seat).collect()
 }
