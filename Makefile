@@ -77,7 +77,7 @@ nodes: deb tools-nodes $(NODES)/promtool
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
-	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/lib.sh benches/admin.sh benches/drifts $(NODES)/
+	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
 	@mkdir -p $(NODES)/debs
@@ -101,7 +101,7 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,soak} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
 unit: tools-deb
 	cargo test --quiet --locked

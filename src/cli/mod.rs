@@ -57,6 +57,9 @@ enum Verb {
     Undo(Common),
     /// Show how the last turn went
     Status(status::Status),
+    /// What csihost starts to graft into a container; not for people
+    #[command(hide = true)]
+    GraftInto(GraftInto),
 }
 
 /// What every verb takes.
@@ -68,6 +71,14 @@ struct Common {
     /// Read the settings from FILE alone
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// A graft, as csihost itself orders it in a variable.
+#[derive(Debug, Args)]
+struct GraftInto {
+    /// Take it away
+    #[arg(long)]
+    undo: bool,
 }
 
 /// What verbs take that only read.
@@ -147,6 +158,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Profile(verb) => profile::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
+        Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
     }
 }
 

@@ -176,6 +176,7 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.host.move_to(path, &to)?;
                 self.store.done(&what)
             }
+            Action::Graft(graft) => self.graft(graft).await,
             Action::LoadModule { module } => {
                 self.manager.load_module(module).await.with_context(|| format!("cannot load {module}"))
             }

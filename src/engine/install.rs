@@ -31,6 +31,7 @@ impl<M: ServiceManager> Writer<'_, M> {
             commands,
             environment: install.environment.clone(),
             patience: PATIENCE,
+            rights: None,
         };
         let changed = Changed::Installed { packages: install.packages.clone() };
         self.store.intend(&changed)?;

@@ -17,9 +17,10 @@ use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
 use crate::mounts::contract::contracts;
 use crate::plan::{UNITS, interests};
-use crate::settings::Settings;
+use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
+use std::collections::BTreeSet;
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -80,6 +81,7 @@ pub(super) async fn observe<M: ServiceManager>(
         (Ok(_), Mode::Offline) => Init::Offline,
     };
     let boot = host.boot_id();
+    let named_pods = pods_of(host, settings);
     let mut facts = Facts {
         detection,
         mounts: world.mounts,
@@ -88,6 +90,7 @@ pub(super) async fn observe<M: ServiceManager>(
         initiator: receipt.initiator.clone(),
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         plugins,
+        named_pods,
         at_reboot: receipt
             .at_reboot
             .iter()
@@ -120,6 +123,23 @@ pub(super) async fn observe<M: ServiceManager>(
     fetch(host, &mut facts, &late);
     facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
     Ok(facts)
+}
+
+/// The pods of the namespaces that the settings name, where something is done to pods: by the
+/// directories of their logs, `NAMESPACE_NAME_UID` (kubernetes, pkg/kubelet/kuberuntime/helpers.go,
+/// `BuildPodLogsDirectory`). In a namespace's name there is no underscore.
+fn pods_of(host: &Host, settings: &Settings) -> BTreeSet<String> {
+    let named = &settings.contract.namespaces;
+    if settings.contract.repair != Repair::Graft || named.is_empty() {
+        return BTreeSet::new();
+    }
+    let names = host.list(&HostPath::from("/var/log/pods")).unwrap_or_default();
+    let pod = |name: &Vec<u8>| {
+        let name = std::str::from_utf8(name).ok()?;
+        let (namespace, uid) = (name.split('_').next()?, name.rsplit('_').next()?);
+        named.contains(namespace).then(|| uid.to_owned())
+    };
+    names.iter().filter_map(pod).collect()
 }
 
 /// Whether an apply would make the mount that covers the kubelet's root shared.

@@ -4,9 +4,9 @@
 use super::config::Config;
 use super::plugins::Tables;
 use super::turn::look;
-use crate::host::Host;
-use crate::host::probe::{Door, Held, Pair, UNDER};
+use crate::host::probe::{Held, Pair, UNDER};
 use crate::host::process::Proc;
+use crate::host::{Door, Host};
 use crate::model::contract::{Contract, Plugin, Propagation, Publisher, Seen};
 use crate::model::facts::{Facts, Mode};
 use crate::model::file::{FileFact, Trust};

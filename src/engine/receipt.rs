@@ -111,6 +111,7 @@ fn happened(host: &Host, what: &Changed) -> Option<bool> {
         }
         Changed::Moved { path, to } => Some(host.exists(to) && !host.exists(path)),
         Changed::Installed { .. }
+        | Changed::Grafted { .. }
         | Changed::Mounted { .. }
         | Changed::Enabled { .. }
         | Changed::Disabled { .. }

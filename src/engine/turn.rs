@@ -14,8 +14,10 @@ use crate::model::bytes::shown;
 use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
+use crate::model::graft::Graft;
 use crate::model::kubelet::Detection;
 use crate::model::plan::{Action, Plan, Refusal};
+use crate::model::receipt::Changed;
 use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
 use crate::model::unit::ActiveState;
 use crate::plan;
@@ -48,6 +50,9 @@ pub struct Report {
 /// How often a turn decides anew because it installed something: a package may bring what asks for
 /// another one, and no more.
 const ROUNDS: usize = 3;
+
+/// The kind of step that can follow from others of the same turn.
+const GRAFT: &str = "graft";
 
 /// The kubelet's root, with what configuration says of its next start.
 pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
@@ -143,8 +148,11 @@ pub(super) async fn turn<M: ServiceManager>(
         steps.extend(round);
         after = look_with(host, config, Ok(&mut *writer.manager)).await?;
         restrain(&mut after.plan);
-        // What a package brought has to be made ready too; all else is done at once.
-        if !installed || after.plan.is_empty() {
+        // What a package brought has to be made ready too, and into a plugin is grafted what the bridge
+        // brought it; all else is done at once.
+        let grafts = |steps: &[StepStatus]| steps.iter().any(|step| step.kind == GRAFT);
+        let bridged = !grafts(&steps) && after.plan.steps().any(|(_, step)| step.action.kind() == GRAFT);
+        if !(installed || bridged) || after.plan.is_empty() {
             break;
         }
     }
@@ -166,6 +174,17 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     receipt.restart.retain(|due| {
         facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
     });
+    // A graft has gone with its container.
+    let runs = |graft: &Graft| {
+        facts
+            .plugins
+            .found
+            .iter()
+            .any(|plugin| plugin.seat.pid == graft.pid && plugin.seat.started == Some(graft.started))
+    };
+    if facts.plugins.kubelet.is_some() {
+        receipt.changes.retain(|change| !matches!(&change.what, Changed::Grafted { graft } if !runs(graft)));
+    }
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)

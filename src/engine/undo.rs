@@ -98,6 +98,14 @@ struct Undo<'a, M> {
 impl<M: ServiceManager> Undo<'_, M> {
     async fn run(mut self) -> Result<Vec<Undone>> {
         let changes: Vec<Changed> = self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
+        // Grafts lie on the bridge.
+        for change in &changes {
+            if let Changed::Grafted { graft } = change {
+                let left = super::graft::undo(self.host, self.manager, graft).await;
+                let fate = left.map_or(Fate::Restored, Fate::Kept);
+                self.settle(change, "unmount", graft.name.clone(), Ok(fate))?;
+            }
+        }
         // Links first: systemd finds them by the unit's file.
         for change in &changes {
             if let Changed::Enabled { unit } = change {

@@ -5,8 +5,10 @@
 //! swapped while a path is followed.
 
 mod diag;
+mod door;
 mod events;
 mod first;
+mod graft;
 mod iscsi;
 mod kernel;
 mod lock;
@@ -33,6 +35,7 @@ mod tests;
 pub mod probe;
 pub mod process;
 
+pub use door::Door;
 pub use events::{Events, Touched, Watched};
 pub use first::monotonic_usec;
 pub use lock::{Lock, Waiting};

@@ -11,7 +11,7 @@
 //! kernel takes away what is mounted on it in all other namespaces (fs/namespace.c,
 //! `__detach_mounts`, since Linux 3.18), so that nothing is left of a probe that was killed.
 
-use super::process::Proc;
+use super::door::Door;
 use super::walk::Last;
 use super::{Host, HostError, Result, failed};
 use crate::model::file::FileId;
@@ -20,17 +20,18 @@ use nix::Error as Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode as Bits, lstat};
-use nix::unistd::{chdir, chroot, fchdir};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 /// What is mounted on.
 pub const UNDER: &str = ".csihost-probe";
 /// What is mounted there.
 pub const OVER: &str = ".csihost-probe.over";
+
+/// What is tried, in words.
+const PROBE: &str = "mount or unmount the probe in";
 
 /// As many mounts on one point are taken away: each run of csihost leaves one at most.
 const STACKED: usize = 64;
@@ -42,14 +43,6 @@ pub struct Pair {
     pub under: FileId,
     /// What is mounted there.
     pub over: FileId,
-}
-
-/// The way into the mount namespace of a process.
-#[derive(Debug)]
-pub struct Door {
-    pid: i32,
-    namespace: OwnedFd,
-    root: OwnedFd,
 }
 
 /// While it lives, signals that end csihost wait.
@@ -90,39 +83,11 @@ impl Host {
     }
 }
 
-impl Proc<'_> {
-    /// The way into the mount namespace of a process that started at that time; `None` if it is
-    /// gone.
-    pub fn door(&self, pid: i32, started: Option<u64>) -> Result<Option<Door>> {
-        let open = |name: &str, flags: OFlag| {
-            let path = format!("{pid}/{name}");
-            openat(self.handle(), path.as_str(), flags | OFlag::O_CLOEXEC, Bits::empty())
-                .map_err(|errno| HostError { tried: "open", path: format!("/proc/{path}"), errno })
-        };
-        let namespace = open("ns/mnt", OFlag::O_RDONLY);
-        let root = open("root", OFlag::O_PATH | OFlag::O_DIRECTORY);
-        let gone = |errno: Errno| matches!(errno, Errno::ENOENT | Errno::ESRCH);
-        match (namespace, root) {
-            // A process that has ended, and that nobody has waited for, has neither.
-            (Err(error), _) | (_, Err(error)) if gone(error.errno) => Ok(None),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-            // The handles are of the process that was asked for only if it is there still.
-            (Ok(namespace), Ok(root)) => {
-                Ok((started.is_some() && self.started(pid) == started).then_some(Door {
-                    pid,
-                    namespace,
-                    root,
-                }))
-            }
-        }
-    }
-}
-
 impl Door {
     /// Mounts the probe in a directory, as this namespace names it. `false`: what is there are
     /// not the probe's files.
     pub fn mount(&self, directory: &HostPath, pair: Pair) -> Result<bool> {
-        self.inside(directory, || {
+        self.inside(directory, PROBE, || {
             let is = |name: &str, file: FileId| {
                 lstat(name).ok().as_ref().and_then(super::read::file_id) == Some(file)
             };
@@ -137,7 +102,7 @@ impl Door {
 
     /// Takes the mount away again.
     pub fn unmount(&self, directory: &HostPath) -> Result<()> {
-        self.inside(directory, detach).map(|_| ())
+        self.inside(directory, PROBE, detach).map(|_| ())
     }
 
     /// Takes all mounts away that are on the probe's file.
@@ -152,39 +117,7 @@ impl Door {
             }
             Err(Errno::EBUSY)
         };
-        self.inside(directory, all).map(|_| ())
-    }
-
-    /// Does something in a directory of this namespace, in a thread that then ends; `None` if
-    /// there is no such directory.
-    ///
-    /// setns(2) wants a thread that shares its root and working directory with no other; that this
-    /// process has other threads is no matter (fs/namespace.c, `mntns_install`).
-    fn inside<R: Send>(
-        &self,
-        directory: &HostPath,
-        act: impl FnOnce() -> nix::Result<R> + Send,
-    ) -> Result<Option<R>> {
-        let failed = |tried| {
-            let path = format!("{directory} as process {} sees it", self.pid);
-            move |errno| HostError { tried, path, errno }
-        };
-        let enter = || -> nix::Result<()> {
-            unshare(CloneFlags::CLONE_FS)?;
-            setns(&self.namespace, CloneFlags::CLONE_NEWNS)?;
-            fchdir(&self.root)?;
-            chroot(".")
-        };
-        let task = || {
-            enter().map_err(failed("enter the mount namespace of"))?;
-            match chdir(directory.as_path()) {
-                Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-                there => there.map_err(failed("go to"))?,
-            }
-            act().map(Some).map_err(failed("mount or unmount the probe in"))
-        };
-        let thread = std::thread::scope(|scope| scope.spawn(task).join());
-        thread.unwrap_or_else(|_| Err(failed("work in")(Errno::EIO)))
+        self.inside(directory, PROBE, all).map(|_| ())
     }
 }
 

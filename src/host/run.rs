@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode as Bits;
 use nix::unistd::Pid;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -28,6 +29,12 @@ pub struct Started {
 }
 
 impl Host {
+    /// The program that this process runs, by its path; one that was replaced since has none.
+    pub fn own_program(&self) -> Option<HostPath> {
+        let path = nix::fcntl::readlink("/proc/self/exe").ok()?;
+        HostPath::parse(path.as_bytes()).ok().filter(|path| self.exists(path))
+    }
+
     /// Starts `program` on the live host, with nothing of csihost's environment, and with what it
     /// prints in /run/csihost/command.log.
     pub fn spawn(

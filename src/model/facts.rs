@@ -103,6 +103,8 @@ pub struct Facts {
     pub plugins: Plugins,
     /// Whether what they mount reaches the kubelet.
     pub contracts: Vec<Contract>,
+    /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
+    pub named_pods: BTreeSet<String>,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
     /// What lies below directories that were asked for.
@@ -147,6 +149,7 @@ impl Facts {
             mounts: MountTable::default(),
             plugins: Plugins::default(),
             contracts: Vec::new(),
+            named_pods: BTreeSet::new(),
             dirs: BTreeMap::new(),
             surveys: BTreeMap::new(),
             files: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use super::digest::Digest;
 use super::edit::Splice;
+use super::graft::Graft;
 use super::install::Installation;
 use super::path::HostPath;
 use super::unit::UnitName;
@@ -131,6 +132,8 @@ pub enum Action {
         /// Its mount unit.
         unit: UnitName,
     },
+    /// Makes the kubelet root's string exist inside a plugin.
+    Graft(Graft),
     /// Loads a kernel module.
     LoadModule {
         /// Which.
@@ -160,6 +163,7 @@ impl Action {
             Self::Mount { .. } => "mount",
             Self::Unmount { .. } => "unmount",
             Self::LoadModule { .. } => "load-module",
+            Self::Graft(_) => "graft",
         }
     }
 
@@ -185,6 +189,8 @@ impl Action {
             | Self::ResetFailedUnit { unit }
             | Self::ReloadUnit { unit } => unit.to_string(),
             Self::LoadModule { module } => module.clone(),
+            // Another process is another container: to graft that too is no fight.
+            Self::Graft(graft) => format!("{} (process {})", graft.name, graft.pid),
         }
     }
 
@@ -203,6 +209,7 @@ impl Action {
             Self::ShareMount { .. } => 6,
             Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
             Self::StartUnit { .. } | Self::Mount { .. } => 8,
+            Self::Graft(_) => 9,
         }
     }
 

@@ -5,6 +5,7 @@
 
 use super::digest::Digest;
 use super::edit::Splice;
+use super::graft::Graft;
 use super::path::HostPath;
 use super::unit::UnitName;
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,11 @@ pub enum Changed {
     Directory {
         /// Where.
         path: HostPath,
+    },
+    /// The kubelet root's string, made to exist inside a container: it goes with the container.
+    Grafted {
+        /// Where, and from what.
+        graft: Graft,
     },
     /// Packages that were not there.
     Installed {

@@ -3,6 +3,7 @@
 mod bridge;
 pub mod direct;
 mod files;
+mod graft;
 mod initiator;
 pub mod interests;
 mod iscsi;
@@ -46,6 +47,7 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
                 retire::plan(facts, settings, &mut plan);
                 legacy::plan(facts, settings, &mut plan);
             }
+            graft::plan(facts, settings, &mut plan);
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {
             id: "systemd-unreachable",

@@ -214,6 +214,7 @@ async fn commands_run_one_after_the_other_until_one_fails() {
     let program = HostPath::from("/usr/bin/apt-get");
     let command = |words: &[&str]| (program.clone(), words.iter().map(|word| (*word).to_owned()).collect());
     let what = Transient {
+        rights: None,
         description: String::new(),
         commands: vec![command(&["update"]), command(&["install", "a"])],
         environment: vec![],

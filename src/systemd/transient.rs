@@ -19,6 +19,27 @@ pub struct Transient {
     pub environment: Vec<(String, String)>,
     /// How long all of it may take; what takes longer is left to go on.
     pub patience: Duration,
+    /// What it may do; without, all that root may.
+    pub rights: Option<Rights>,
+}
+
+/// What a command may do of what root may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rights {
+    /// Capabilities, as in capabilities(7), in small letters and without `cap_`.
+    pub capabilities: &'static [&'static str],
+}
+
+/// Numbers of capabilities (linux/capability.h).
+const CAPABILITIES: [(&str, u32); 4] =
+    [("dac_override", 1), ("sys_chroot", 18), ("sys_ptrace", 19), ("sys_admin", 21)];
+
+impl Rights {
+    /// The set, as systemd takes it: a bit for each.
+    fn bits(self) -> u64 {
+        let number = |name: &&str| CAPABILITIES.iter().find(|(known, _)| known == name);
+        self.capabilities.iter().filter_map(number).fold(0, |bits, (_, number)| bits | 1 << number)
+    }
 }
 
 impl Transient {
@@ -82,13 +103,20 @@ fn properties(what: &Transient) -> Result<Properties<'_>, Fault> {
     }
     let environment: Vec<String> =
         what.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    Ok(vec![
+    let mut properties = vec![
         ("Description", Variant::from(what.description.as_str())),
         // Its job ends when the commands have.
         ("Type", Variant::from("oneshot")),
         ("ExecStart", Variant::from(commands)),
         ("Environment", Variant::from(environment)),
-    ])
+    ];
+    if let Some(rights) = what.rights {
+        properties.extend([
+            ("CapabilityBoundingSet", Variant::from(rights.bits())),
+            ("NoNewPrivileges", Variant::from(true)),
+        ]);
+    }
+    Ok(properties)
 }
 
 /// What systemd answers for a property that it does not know (dbus-unit.c,

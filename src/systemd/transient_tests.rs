@@ -15,6 +15,7 @@ fn unit() -> UnitName {
 
 fn transient() -> Transient {
     Transient {
+        rights: None,
         description: "Install".to_owned(),
         commands: vec![(HostPath::from("/usr/bin/apt-get"), vec!["install".to_owned()])],
         environment: vec![("A".to_owned(), "b".to_owned())],

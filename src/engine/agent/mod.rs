@@ -4,6 +4,7 @@
 //! that turn has read. Turns never overlap: what comes during one is kept by the kernel and the
 //! bus, and causes one more.
 
+mod arrivals;
 mod fight;
 mod rows;
 mod sources;
@@ -17,7 +18,9 @@ use crate::model::facts::Init;
 use crate::model::status::Status;
 use crate::report::journal;
 use crate::report::notify::{self, Notify, State};
+use crate::settings::Repair;
 use anyhow::Result;
+use arrivals::{Arrivals, control_groups};
 use rows::{Points, Rows};
 use sources::{Sources, Woken};
 use std::path::Path;
@@ -50,6 +53,7 @@ pub async fn run(host: Host, file: Option<&Path>) -> Result<()> {
         sources,
         turns: Turns::default(),
         points: Points::default(),
+        arrivals: Arrivals::default(),
         rows: Rows::default(),
         again: false,
         retry: None,
@@ -78,6 +82,7 @@ struct Agent<'a> {
     sources: Sources,
     turns: Turns,
     points: Points,
+    arrivals: Arrivals,
     /// The rows that the last turn saw.
     rows: Rows,
     /// Something may have changed that nobody told.
@@ -102,11 +107,23 @@ impl Agent<'_> {
                 self.reload(woken.reload);
             }
             let due = now >= self.next_look();
-            let matters = reread || woken.facts || due || self.again || woken.mounts && self.rows_changed();
+            if woken.containers {
+                self.sources.watch_new_containers(&self.host);
+                self.arrivals.expect(now);
+            }
+            let matters = reread
+                || woken.facts
+                || due
+                || self.again
+                || self.plugin_came(now)
+                || woken.mounts && self.rows_changed();
             if matters && self.turn(woken.reload).await {
                 return;
             }
-            self.feed();
+            // Not at each look for a plugin: the service manager would be woken by it.
+            if matters || woken.any() || now >= self.next_feed() {
+                self.feed();
+            }
         }
     }
 
@@ -115,9 +132,12 @@ impl Agent<'_> {
         let mut woken = Woken::default();
         if !self.again {
             let until = self.next_look().min(self.next_feed());
+            let until = self.arrivals.next().map_or(until, |next| until.min(next));
             woken = self.sources.next(until).await;
         }
-        if woken.end || !woken.any() && !self.again {
+        // A container that begins is not waited for to settle: what comes of it has to be met.
+        let only = Woken { containers: true, ..Woken::default() };
+        if woken.end || woken == only || !woken.any() && !self.again {
             return woken;
         }
         let mut window = Window::open(Instant::now());
@@ -158,6 +178,11 @@ impl Agent<'_> {
     fn feed(&mut self) {
         self.fed = Instant::now();
         self.notify.tell(&[State::Watchdog]);
+    }
+
+    fn plugin_came(&mut self, now: Instant) -> bool {
+        let Ok(Some(proc)) = self.host.proc() else { return false };
+        self.arrivals.come(&proc, now)
     }
 
     /// Whether a mount on which the bridge depends came, went, or became another.
@@ -263,12 +288,25 @@ impl Agent<'_> {
         let asked = self.host.take_asked();
         self.points = Points::of(&seen.facts, &self.config.settings);
         self.rows = Rows::of(&seen.facts.mounts, &self.points);
+        self.expect_plugins(seen);
         // A plan that is not empty now failed in part, or did not settle; pauses say when to go on.
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
             _ => self.retry = None,
         }
+    }
+
+    /// Where plugins are grafted, has containers told that begin.
+    fn expect_plugins(&mut self, seen: &Seen) {
+        if self.config.settings.contract.repair != Repair::Graft {
+            self.sources.watch_containers(&self.host, None);
+            return;
+        }
+        let Ok(Some(proc)) = self.host.proc() else { return };
+        let plugins: Vec<i32> = seen.facts.plugins.found.iter().map(|plugin| plugin.seat.pid).collect();
+        self.sources.watch_containers(&self.host, Some(control_groups(&proc, &plugins)));
+        self.arrivals.looked(&proc);
     }
 
     fn try_again(&mut self) {

@@ -1,0 +1,62 @@
+//! Pure: which plugins are grafted (`contract.repair = "graft"`): those that the settings name, whose
+//! contract is broken because the kubelet's string does not exist in them.
+
+use crate::model::bytes::shown;
+use crate::model::contract::{Contract, Plugin, Seen};
+use crate::model::facts::{Facts, Mode};
+use crate::model::graft::Graft;
+use crate::model::plan::{Action, Later, Plan, Refusal};
+use crate::mounts::graft::graft;
+use crate::settings::{Repair, Settings};
+
+pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
+    if settings.contract.repair != Repair::Graft || facts.mode == Mode::Offline {
+        return;
+    }
+    let Some(publisher) = &facts.plugins.kubelet else { return };
+    // What a plugin has of the bridge is there once the bridge is.
+    let bridging = plan.steps().any(|(_, step)| {
+        matches!(&step.action, Action::StartUnit { unit } if unit.as_str().ends_with(".mount"))
+            || matches!(step.action, Action::Mount { .. } | Action::ShareMount { .. })
+    });
+    for (plugin, contract) in facts.plugins.found.iter().zip(&facts.contracts) {
+        if contract.holds || contract.seen == Seen::Same || !is_named(facts, settings, plugin) {
+            continue;
+        }
+        let name = name(plugin, contract);
+        match graft(publisher, &facts.mounts, plugin) {
+            Ok(binds) => {
+                let (Some(started), Some(namespace)) = (plugin.seat.started, plugin.seat.namespace) else {
+                    continue;
+                };
+                let graft = Graft { name, pid: contract.pid, started, namespace, binds };
+                let reason = format!("it does not have {} there", publisher.root);
+                plan.push(Action::Graft(graft), reason, &[]);
+            }
+            Err(_) if bridging => {
+                let reason = "it is looked at again when the bridge is there".to_owned();
+                plan.later.push(Later { target: name, reason });
+            }
+            Err(obstacle) => plan.refused.push(Refusal {
+                id: obstacle.id,
+                target: name,
+                reason: obstacle.reason,
+                remedy: obstacle.remedy,
+            }),
+        }
+    }
+}
+
+fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {
+    let driver = plugin.driver.as_deref().and_then(|name| std::str::from_utf8(name).ok());
+    driver.is_some_and(|name| settings.contract.drivers.contains(name))
+        || plugin.seat.owner.pod.as_ref().is_some_and(|pod| facts.named_pods.contains(pod))
+}
+
+fn name(plugin: &Plugin, contract: &Contract) -> String {
+    match (&plugin.driver, &plugin.seat.owner.pod) {
+        (Some(driver), _) => shown(driver),
+        (None, Some(pod)) => format!("pod {pod}"),
+        (None, None) => format!("process {}", contract.pid),
+    }
+}
