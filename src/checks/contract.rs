@@ -9,6 +9,8 @@ use crate::mounts::resolve::cover;
 pub(super) const PROPAGATION: &str = "mount-propagation";
 const CONTRACT: &str = "path-contract";
 
+const REPAIR: &str = "or let csihost repair it on this node: contract.repair in csihost.toml";
+
 /// As many breaches are told one by one; `--json` has all.
 const TOLD: usize = 5;
 
@@ -52,11 +54,14 @@ fn check(facts: &Facts) -> Finding {
         (_, breaches) => {
             let names: Vec<String> = breaches.iter().map(|breach| named(breach)).collect();
             let summary = format!("broken for {} of {all}: {}", breaches.len(), few(names));
+            // What a setting of csihost's could do, too.
+            let repair = breaches.iter().any(|breach| breach.seen == Seen::Absent).then_some(REPAIR);
             Finding::new(CONTRACT, CheckStatus::Fail, summary)
                 .detail(few(breaches.iter().map(|breach| format!("{} {}", named(breach), why(breach)))))
                 .remedy(few(breaches
                     .iter()
-                    .filter_map(|breach| Some(format!("{}: {}", named(breach), breach.remedy.as_ref()?)))))
+                    .filter_map(|breach| Some(format!("{}: {}", named(breach), breach.remedy.as_ref()?)))
+                    .chain(repair.map(str::to_owned))))
         }
     }
 }
