@@ -53,11 +53,8 @@ impl Arrivals {
         self.next
     }
 
-    /// Whether it is time, and a process that speaks of CSI has come.
+    /// Looks, now that it is time: whether a process that speaks of CSI has come.
     pub(super) fn come(&mut self, proc: &Proc<'_>, now: Instant) -> bool {
-        if self.next.is_none_or(|next| next > now) {
-            return false;
-        }
         self.next = self.until.filter(|&until| now < until).map(|_| now + OFTEN);
         let pids = proc.pids().unwrap_or_default();
         let mut heads = proc.heads();

@@ -181,6 +181,9 @@ impl Agent<'_> {
     }
 
     fn plugin_came(&mut self, now: Instant) -> bool {
+        if self.arrivals.next().is_none_or(|next| next > now) {
+            return false;
+        }
         let Ok(Some(proc)) = self.host.proc() else { return false };
         self.arrivals.come(&proc, now)
     }
