@@ -211,7 +211,7 @@ lint: tools
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
-	shellcheck -s sh packaging/rpm/*
+	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-rustc \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,soak} \
