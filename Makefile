@@ -2,6 +2,9 @@
 # Debian 12 or 13 on amd64, root, and Rust >= 1.89.
 #
 #   make deb     the package: target/debian/csihost_*.deb
+#   make packages  .deb, .rpm and the program alone, for amd64 and, where the compiler for it can
+#                be had, arm64: target/packages
+#   make reproducible  builds the packages once more elsewhere, and compares the bytes
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
@@ -9,6 +12,8 @@
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
 #                the contracts of 100 plugins; the agent: idle, in a storm of mounts, and how soon
 #                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
+#   make deny    licences, sources and doubles of what is in the program, by deny.toml; known
+#                vulnerabilities where the database of them can be had
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
@@ -21,13 +26,29 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 NODES := $(TARGET)/nodes
 CARGO_DEB := $(TARGET)/tools/bin/cargo-deb
 CARGO_DEB_VERSION := 3.8.0
+CARGO_GENERATE_RPM := $(TARGET)/tools/bin/cargo-generate-rpm
+CARGO_GENERATE_RPM_VERSION := 0.21.1
 CARGO_FUZZ := $(TARGET)/tools/bin/cargo-fuzz
 CARGO_FUZZ_VERSION := 0.13.2
+CARGO_DENY := $(TARGET)/tools/bin/cargo-deny
+CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
 
-.PHONY: help deb demo test lint unit node vm fuzz soak nodes bench tools tools-deb tools-nodes clean clean-nodes
+# The program is static: one build serves every release of every distribution, those without glibc
+# too. It asks nobody for names of users or hosts, for which a static glibc would want its modules.
+# For the same sources the bytes are the same: no path of this machine is in them, and times
+# are the last commit's.
+AMD64 := x86_64-unknown-linux-gnu
+ARM64 := aarch64-unknown-linux-gnu
+CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+static := export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/csihost \
+    --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo"; unset CARGO_ENCODED_RUSTFLAGS
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages unit node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -41,28 +62,91 @@ define need
 	    apt-get -qq update; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi
 endef
-tools: tools-deb tools-nodes
+tools: tools-deb tools-rpm tools-nodes
 tools-deb:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= 1.89 (https://rustup.rs)' >&2; exit 1; }
-	$(call need,cc:gcc dpkg-shlibdeps:dpkg-dev ar:binutils)
+	$(call need,cc:gcc ar:binutils gzip:gzip)
 	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
 	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
 tools-nodes:
 	$(call need,debootstrap:debootstrap systemd-nspawn:systemd-container \
 	    qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mkfs.ext4:e2fsprogs \
-	    setpriv:util-linux shellcheck:shellcheck mandoc:mandoc)
+	    setpriv:util-linux shellcheck:shellcheck mandoc:mandoc ignition-validate:ignition)
 
-# Only Cargo knows whether the program is up to date; the package is made anew if it is
+tools-rpm:
+	@[[ "$$($(CARGO_GENERATE_RPM) --version 2>/dev/null)" = *$(CARGO_GENERATE_RPM_VERSION)* ]] || \
+	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_GENERATE_RPM_VERSION) cargo-generate-rpm
+
+# What packages hold beside the program, for the target $(1).
+define share
+	rm -rf $(TARGET)/$(1)/release/share; mkdir -p $(TARGET)/$(1)/release/share/man; \
+	cargo run --quiet --locked --example generate -- $(TARGET)/$(1)/release/share $(1); \
+	for page in packaging/man/*.[58]; do \
+	    gzip -9nc "$$page" >$(TARGET)/$(1)/release/share/man/"$${page##*/}.gz"; \
+	done; \
+	printf '%s\n' 'csihost ($(VERSION)-1) unstable; urgency=medium' '' \
+	    '  * CHANGELOG.md beside this file has what changed.' '' \
+	    " -- The csihost authors <csihost@localhost>  $$(date -uRd @$$SOURCE_DATE_EPOCH)" | \
+	    gzip -9nc >$(TARGET)/$(1)/release/share/changelog.Debian.gz
+endef
+
+# Only Cargo knows whether the program is up to date; a package is made anew if it is
 # older than the program or than what goes into it.
-deb: tools-deb
-	@cargo build --quiet --release --locked --bin csihost
+program: tools-deb
+	@$(static); cargo build --quiet --release --locked --bin csihost --target $(AMD64)
+CONTENT := Cargo.toml Cargo.lock LICENSE units packaging os-profiles docs $(wildcard *.md)
+deb: program
 	@deb=$$(ls $(TARGET)/debian/csihost_*.deb 2>/dev/null || :); \
-	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/release/csihost Cargo.toml units packaging os-profiles \
-	        *.md -newer "$$deb" -print -quit)" ]; then \
-	    rm -f $(TARGET)/debian/csihost_*.deb; \
-	    $(CARGO_DEB) deb --quiet --locked --no-build; \
+	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/$(AMD64)/release/csihost $(CONTENT) \
+	        -newer "$$deb" -print -quit)" ]; then \
+	    rm -f $(TARGET)/debian/csihost_*.deb; mkdir -p $(TARGET)/debian; \
+	    $(call share,$(AMD64)); \
+	    $(CARGO_DEB) deb --quiet --locked --no-build --no-strip --target $(AMD64) --output $(TARGET)/debian/; \
 	fi; \
 	ls $(TARGET)/debian/csihost_*.deb
+rpm: deb tools-rpm
+	@rpm=$$(ls $(TARGET)/rpm/csihost-*.rpm 2>/dev/null || :); \
+	if [ -z "$$rpm" ] || [ $(TARGET)/debian/csihost_*.deb -nt "$$rpm" ]; then \
+	    rm -f $(TARGET)/rpm/csihost-*.rpm; mkdir -p $(TARGET)/rpm; \
+	    $(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress gzip --output $(TARGET)/rpm/; \
+	fi; \
+	ls $(TARGET)/rpm/csihost-*.rpm
+
+# Everything of one release. The compiler for arm64 is asked for first: where it cannot be had this
+# is said at once, and not after the rest was built.
+packages: tools-deb tools-rpm
+	$(call need,file:file aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu)
+	@rm -rf $(TARGET)/packages; mkdir -p $(TARGET)/packages; \
+	triples=$(AMD64); $(static); \
+	if rustc=$$(packaging/arm64-rustc $(ARM64) $(TARGET)/tools/arm64); then triples+=" $(ARM64)"; fi; \
+	for triple in $$triples; do \
+	    unset RUSTC; [ $$triple = $(AMD64) ] || export RUSTC=$$rustc CARGO_TARGET_DIR=$(TARGET)/arm64 \
+	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc; \
+	    cargo build --quiet --release --locked --bin csihost --target $$triple; \
+	done; \
+	unset RUSTC CARGO_TARGET_DIR RUSTFLAGS; \
+	for triple in $$triples; do \
+	    if [ $$triple = $(ARM64) ]; then \
+	        mkdir -p $(TARGET)/$$triple/release; \
+	        install $(TARGET)/arm64/$$triple/release/csihost $(TARGET)/$$triple/release/; \
+	    fi; \
+	    $(call share,$$triple); \
+	    $(CARGO_DEB) deb --quiet --locked --no-build --no-strip --target $$triple --output $(TARGET)/packages/; \
+	    $(CARGO_GENERATE_RPM) --target $$triple --target-dir $(TARGET) --payload-compress gzip --output $(TARGET)/packages/; \
+	    install $(TARGET)/$$triple/release/csihost $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*}; \
+	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -qE 'static(-pie|ally) linked' || \
+	        { echo "the program for $$triple is not static" >&2; exit 1; }; \
+	done
+	@cd $(TARGET)/packages; sha256sum csihost* >SHA256SUMS; ls -l
+
+# From a fresh clone in another directory, with a target directory of its own.
+reproducible: packages
+	@dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	git clone --quiet . $$dir/elsewhere; \
+	[ -z "$$(git status --porcelain)" ] || echo 'what is not committed is not in the other build' >&2; \
+	mkdir -p $$dir/elsewhere/target; cp -a $(TARGET)/tools $$dir/elsewhere/target/; \
+	env -u CARGO_TARGET_DIR $(MAKE) --silent --no-print-directory -C $$dir/elsewhere packages >/dev/null; \
+	cd $$dir/elsewhere/target/packages; sha256sum --check $(TARGET)/packages/SHA256SUMS
 
 # Prometheus' own judge of metrics, out of its package: nothing of it is to run here.
 $(NODES)/promtool:
@@ -71,16 +155,38 @@ $(NODES)/promtool:
 	dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool; \
 	install promtool $@
 
+# What tests install in nodes beside the base, with all that it needs: by what is installed there.
+define node_packages
+	base=$$(tests/nodes/build-base); \
+	for package in rpm cloud-init; do \
+	    debs=$(NODES)/debs/$$package; \
+	    [ "$$(cat $$debs/for 2>/dev/null)" != "$$base" ] || continue; \
+	    rm -rf $$debs; mkdir -p $$debs/partial; \
+	    get() { \
+	        apt-get -qq -o Dir::State::status=$$base/root/var/lib/dpkg/status -o Dir::Cache::archives=$$debs \
+	            -o Debug::NoLocking=1 -o APT::Sandbox::User=root -y --no-install-recommends --download-only \
+	            install $$package; \
+	    }; \
+	    get 2>/dev/null || { apt-get -qq update; get; }; \
+	    echo "$$base" >$$debs/for; \
+	done
+endef
+
 # What every node is given as /share.
-nodes: deb tools-nodes $(NODES)/promtool
+nodes: rpm tools-nodes $(NODES)/promtool
 	@cargo build --quiet --locked --example kubelet --example bus
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
-	@install $(TARGET)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
+	@install -m 644 $(TARGET)/rpm/csihost-*.rpm $(NODES)/csihost.rpm
+	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/rounds $(NODES)/
 	@tests/nodes/build-base >/dev/null
-	@mkdir -p $(NODES)/debs
+	@mkdir -p $(NODES)/debs $(NODES)/boot
+	@install -m 644 packaging/boot/* $(NODES)/boot/
+	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
+	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
+	@$(node_packages)
 	@install -m 644 $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs/open-iscsi_*.deb $(NODES)/debs/
 
 demo: nodes
@@ -95,12 +201,19 @@ bench: nodes
 	@benches/contracts $(NODES)
 	@benches/agent $(NODES)
 
-test: lint unit node vm
+test: lint unit lint-packages node vm
+lint-packages: rpm
+	$(call need,lintian:lintian rpmlint:rpmlint)
+	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/debian/csihost_*.deb
+	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/rpm/csihost-*.rpm
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
+	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
+	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
+	    packaging/arm64-rustc \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
 unit: tools-deb
@@ -122,6 +235,17 @@ fuzz:
 	    $(CARGO_FUZZ) run --fuzz-dir . --sanitizer none $$target $(TARGET)/fuzz/corpus/$$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -print_final_stats=0 -verbosity=0; \
 	done
+
+# The database is a repository that not everybody can fetch; the rest asks nobody.
+deny:
+	@[[ "$$($(CARGO_DENY) --version 2>/dev/null)" = *$(CARGO_DENY_VERSION)* ]] || \
+	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DENY_VERSION) cargo-deny
+	@$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
+	@if $(CARGO_DENY) fetch db >/dev/null 2>&1; then \
+	    $(CARGO_DENY) --locked check --disable-fetch advisories; \
+	else \
+	    echo 'advisories: not checked, their database cannot be fetched'; \
+	fi
 
 soak: nodes
 	@tests/nodes/container --share $(NODES) --timeout $$(($(SOAK_SECONDS) + 600)) -- \

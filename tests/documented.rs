@@ -1,7 +1,8 @@
 //! What programs rely on is in the manual.
 
-#![allow(clippy::unwrap_used)] // A test may panic: that is how it fails.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // A test may panic: that is how it fails.
 
+use clap::error::ErrorKind;
 use csihost::model::checks::{CHECKS, is_check};
 use std::path::Path;
 
@@ -76,7 +77,7 @@ fn every_setting_is_in_the_manual_and_in_the_readme_where_all_are_right() {
     let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     csihost::settings::parse([("README.md", example.as_bytes())]).unwrap();
 
-    let manual = read("packaging/man/csihost.8");
+    let manual = read("packaging/man/csihost.toml.5");
     let section = manual.split(".Sh SETTINGS").nth(1).unwrap().split("\n.Sh ").next().unwrap();
     let items = section.lines().filter_map(|line| line.strip_prefix(".It Ic "));
     let mut documented: Vec<String> = items.flat_map(|item| item.split(" , ").map(str::to_owned)).collect();
@@ -93,4 +94,121 @@ fn every_setting_is_in_the_manual_and_in_the_readme_where_all_are_right() {
 fn a_setting_where_a_table_belongs_is_told_in_the_words_of_toml() {
     let error = csihost::settings::parse([("csihost.toml", &b"iscsi = false\n"[..])]).unwrap_err();
     assert!(error.to_string().contains("expected a table, [iscsi]"), "{error}");
+}
+
+/// Every page that people read: README, docs, the pages beside README.
+fn pages() -> Vec<(String, String)> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = Vec::new();
+    for directory in [".", "docs"] {
+        for entry in std::fs::read_dir(here.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ext| ext == "md") {
+                let name = path.strip_prefix(here).unwrap().display().to_string();
+                pages.push((name, std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(pages.len() > 12, "{}", pages.len());
+    pages
+}
+
+/// The commands in a line of shell that are csihost's, each with its words.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let line = line.split(" #").next().unwrap();
+    let simple = line.split("&&").flat_map(|part| part.split([';', '|']));
+    let words = simple.map(|simple| {
+        let words = simple.split_whitespace().skip_while(|word| ["sudo", "do"].contains(word));
+        words.filter(|word| !word.starts_with('>')).map(str::to_owned).collect::<Vec<_>>()
+    });
+    let ours = |words: &Vec<String>| {
+        words.first().is_some_and(|word| word == "csihost" || word.ends_with("/bin/csihost"))
+            && words.len() > 1
+    };
+    words.filter(ours).collect()
+}
+
+#[test]
+fn every_command_in_the_pages_is_one_that_the_program_takes() {
+    let mut count = 0;
+    let mut pages = pages();
+    for manual in ["csihost.8", "csihost.toml.5", "csihost-os-profile.5", "csihost-boot.service.8"] {
+        // An example in a manual looks like a block of code.
+        let text = read(&format!("packaging/man/{manual}")).replace(".Dl ", "    ");
+        pages.push((manual.to_owned(), text));
+    }
+    for (page, text) in pages {
+        let mut block = false;
+        for line in text.lines() {
+            if line.trim_start().starts_with("```") {
+                block = !block;
+                continue;
+            }
+            // What stands in backquotes within a sentence is one, too.
+            let quoted = line.split('`').skip(1).step_by(2).filter(|quoted| quoted.starts_with("csihost "));
+            let whole = (block || line.starts_with("    ") || page.ends_with('8') || page.ends_with('5'))
+                .then_some(line.trim());
+            for (prose, text) in
+                whole.map(|line| (false, line)).into_iter().chain(quoted.map(|text| (true, text)))
+            {
+                for command in
+                    commands(text).into_iter().filter(|command| !command.iter().any(|word| word == "…"))
+                {
+                    count += 1;
+                    let Err(error) = csihost::cli::command().try_get_matches_from(&command) else { continue };
+                    // A sentence may name a verb alone; and --version is right, and no verb.
+                    let named = prose && error.kind() == ErrorKind::MissingRequiredArgument;
+                    assert!(named || !error.use_stderr(), "{page}: {}: {error}", command.join(" "));
+                }
+            }
+        }
+    }
+    assert!(count > 60, "only {count} commands were found");
+}
+
+#[test]
+fn every_link_in_the_pages_leads_somewhere() {
+    for (page, text) in pages() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !target.contains("://") {
+                let beside = Path::new(&page).parent().unwrap().join(target.split('#').next().unwrap());
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside);
+                assert!(path.exists(), "{page}: {target}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_setting_in_the_pages_is_one() {
+    let mut count = 0;
+    for (page, text) in pages() {
+        for block in text.split("```toml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            if let Err(error) = csihost::settings::parse([(page.as_str(), block.as_bytes())]) {
+                panic!("{page}: {error}");
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count}");
+}
+
+#[test]
+fn every_root_that_the_pages_name_is_the_one_that_scenes_of_such_nodes_give() {
+    for (page, scene) in [
+        ("rancheros-rke.md", "rke1-container-rancheros"),
+        ("flatcar-rke.md", "rke1-container-rancheros"),
+        ("k3s.md", "k3s-argv-wiped"),
+        ("rke2.md", "before-rke2-nothing-said"),
+        ("k0s.md", "k0s-worker"),
+        ("microk8s.md", "microk8s-kubelite"),
+        ("kubeadm.md", "before-kubeadm"),
+    ] {
+        let answer: serde_json::Value =
+            serde_json::from_str(&read(&format!("tests/scenes/{scene}.json"))).unwrap();
+        let root = answer["kubelet"]["root_dir"].as_str().unwrap();
+        assert!(read(&format!("docs/{page}")).contains(root), "{page}: {root}");
+        assert!(read("docs/README.md").contains(&format!("`{root}`")), "{root}");
+    }
 }

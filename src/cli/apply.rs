@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost apply --root /mnt/image")]
 pub(super) struct Apply {
     #[command(flatten)]
     common: Common,

@@ -7,6 +7,7 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost capture --output node.tar.zst")]
 pub(super) struct Capture {
     #[command(flatten)]
     common: Common,

@@ -13,6 +13,7 @@ use clap::Args;
 use serde::Serialize;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost check --json >node.json")]
 pub(super) struct Check {
     #[command(flatten)]
     common: Common,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost compare a.json b.json c.json")]
 pub(super) struct Compare {
     /// What csihost check --json printed on each node
     #[arg(value_name = "FILE", num_args = 2.., required = true)]

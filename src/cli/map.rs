@@ -14,7 +14,7 @@ use serde::Serialize;
 pub(super) struct Map {
     #[command(flatten)]
     common: Common,
-    /// How it is drawn
+    /// How it is drawn: for a terminal, for graphviz, for a browser
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
     /// Print JSON (schema 1)
@@ -22,13 +22,11 @@ pub(super) struct Map {
     json: bool,
 }
 
+// Without words to each: with them, the help of the verb is longer than a screen.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Format {
-    /// For a terminal
     Text,
-    /// For graphviz: csihost map --format dot | dot -Tpng
     Dot,
-    /// For a browser
     Svg,
 }
 

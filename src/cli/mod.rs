@@ -34,26 +34,29 @@ struct Cli {
 enum Verb {
     /// Make this node ready: one turn, then exit
     Apply(apply::Apply),
-    /// Keep this node ready: the same turn again whenever something changes, until told to end
+    /// Keep this node ready: the same turn again whenever something changes
     Run(run::Run),
     /// Show what apply would do, with unified diffs
+    #[command(after_help = "Example: csihost plan || csihost apply")]
     Plan(Reading),
     /// Run every check: what is wrong, why it matters, how to repair it
     Check(check::Check),
-    /// Compare nodes by what check --json printed on each: what differs, and what may not be equal
+    /// Compare nodes by what check --json printed on each
     Compare(compare::Compare),
     /// Show the kubelet's root, the evidence for it, and what was rejected
+    #[command(after_help = "Example: csihost detect --json")]
     Detect(Reading),
-    /// Draw the node: who sees which directory, which way mounts travel, where it breaks
+    /// Draw the node: who sees which directory, and where mounts get lost
     Map(map::Map),
-    /// Prove what check foretells: mount a file below the kubelet's root, look who sees it, take it away
+    /// Prove what check foretells: mount a file, look who sees it, unmount it
     Probe(probe::Probe),
-    /// Capture a scene of this node as a tar.zst, secrets taken out, for support
+    /// Capture a scene of this node for support, secrets taken out
     Capture(capture::Capture),
-    /// Show the os-profiles: what each distribution needs, and which is in effect
+    /// Show the os-profiles: what each distribution needs
     #[command(subcommand)]
     Profile(profile::Verb),
     /// Put back everything that csihost changed
+    #[command(after_help = "Example: csihost undo --root /mnt/image")]
     Undo(Common),
     /// Show how the last turn went
     Status(status::Status),
@@ -144,6 +147,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The command line, for what is made of it when packages are built: completions of shells.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 async fn run(verb: Verb) -> Result<End> {
     match verb {
         Verb::Apply(args) => apply::run(&args).await,
@@ -180,11 +188,49 @@ fn apply_command(mode: Mode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)] // A test may panic: that is how it fails.
+
     use super::*;
-    use clap::CommandFactory;
+
+    /// Verbs that have no verbs of their own, each with its words.
+    fn verbs(command: &clap::Command, words: &str, verbs: &mut Vec<String>) {
+        let words = format!("{words}{}", command.get_name());
+        if !command.has_subcommands() {
+            verbs.push(words.clone());
+        }
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+            self::verbs(verb, &format!("{words} "), verbs);
+        }
+    }
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_of_each_verb_fits_a_screen_and_has_an_example_that_is_right() {
+        let screen = |words: &str| {
+            let words = words.split(' ').chain(["--help"]);
+            let help = command().term_width(80).try_get_matches_from(words).unwrap_err().to_string();
+            assert!(help.lines().count() <= 24, "{help}");
+            help
+        };
+        screen("csihost");
+        screen("csihost profile");
+        let mut all = Vec::new();
+        verbs(&command(), "", &mut all);
+        assert!(all.len() > 10, "{}", all.len());
+        for words in all {
+            let help = screen(&words);
+            let example = help.lines().find_map(|line| line.strip_prefix("Example: "));
+            let example = example.unwrap_or_else(|| panic!("{words} has no example:\n{help}"));
+            assert!(example.starts_with(&words), "{words} has the example of another: {example}");
+            // As far as a shell's own words.
+            let own = example.split(['|', '>', '&']).next().unwrap();
+            if let Err(error) = command().try_get_matches_from(own.split_whitespace()) {
+                panic!("{example}: {error}");
+            }
+        }
     }
 }

@@ -20,6 +20,7 @@ pub(super) enum Verb {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost profile list")]
 pub(super) struct List {
     /// Of the host whose root directory is DIR
     #[arg(long, value_name = "DIR")]
@@ -30,6 +31,7 @@ pub(super) struct List {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost profile show debian >debian.toml")]
 pub(super) struct Show {
     /// The profile; without a name, the one that is in effect
     name: Option<String>,
@@ -39,6 +41,7 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost profile validate debian.toml")]
 pub(super) struct Validate {
     /// The files
     #[arg(required = true, value_name = "FILE")]

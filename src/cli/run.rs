@@ -7,6 +7,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost run --config /root/csihost.toml")]
 pub(super) struct Run {
     /// Read the settings from FILE alone
     #[arg(long, value_name = "FILE")]

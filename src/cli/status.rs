@@ -9,6 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: csihost status --watch")]
 pub(super) struct Status {
     #[command(flatten)]
     common: Common,
