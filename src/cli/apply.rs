@@ -13,11 +13,15 @@ pub(super) struct Apply {
     /// The turn of the boot unit: what needs a network is left to a later apply
     #[arg(long)]
     boot: bool,
+    /// Restart the kubelet where a setting of csihost's waits for that (contract.repair = "align")
+    #[arg(long, conflicts_with_all = ["boot", "root"])]
+    restart_kubelet: bool,
 }
 
 pub(super) async fn run(args: &Apply) -> Result<End> {
     let (host, mut config) = args.common.open()?;
     config.boot = args.boot;
+    config.restart_kubelet = args.restart_kubelet;
     let report = engine::apply(&host, &config).await?;
     Ok(match report.status.result {
         // Done is done; what the node lacks besides is for `check` to say.

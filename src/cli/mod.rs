@@ -1,5 +1,6 @@
 //! What a person types: one thin file a verb; text for people, JSON for programs.
 
+mod align_state;
 mod apply;
 mod capture;
 mod check;
@@ -57,6 +58,9 @@ enum Verb {
     Undo(Common),
     /// Show how the last turn went
     Status(status::Status),
+    /// Copy the kubelet's state files to its new root (csihost-align.service does, while it is stopped)
+    #[command(hide = true)]
+    AlignState,
 }
 
 /// What every verb takes.
@@ -147,6 +151,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Profile(verb) => profile::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
+        Verb::AlignState => align_state::run(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::bytes::shown;
 use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
-use crate::model::kubelet::Detection;
+use crate::model::kubelet::{Detection, KubeletRoot};
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
 use crate::model::unit::ActiveState;
@@ -77,8 +77,10 @@ pub(super) async fn look_with<M: ServiceManager>(
     manager: Result<&mut M, Init>,
 ) -> Result<Seen> {
     let facts = observe(host, config, manager).await?;
-    let plan = plan::decide(&facts, &config.settings, &config.profile.profile);
-    let findings = checks::run(&facts, &config.settings, &config.profile, &config.os_release);
+    let settings = plan::in_effect(&config.settings, facts.align.as_ref());
+    let plan = plan::decide(&facts, &settings, &config.profile.profile);
+    let mut findings = checks::run(&facts, &settings, &config.profile, &config.os_release);
+    findings.extend(checks::alignment(&plan, &settings));
     Ok(Seen { facts, plan, findings })
 }
 
@@ -167,6 +169,11 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
         facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
     });
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
+    // The kubelet has its data where it looks for them again.
+    let kubelet = facts.detection.kubelet.as_ref().filter(|kubelet| kubelet.pid.is_some());
+    receipt.align.take_if(|align| {
+        align.ends && kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard())
+    });
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {

@@ -1,0 +1,180 @@
+//! On real systemd in a container: a kubelet whose root becomes the standard path, with its data where
+//! they are, under running pods.
+//!
+//! Needs root and the feature `node-tests`; see tests/nodes/container.
+
+mod support;
+
+use support::{Node, container};
+
+/// Words for a kubelet with another root, and volumes of its pods.
+const WORDS: &str = "
+    root=/srv/kubelet
+    at_root() { # a kubelet at $root, as an administrator would have it
+        mkdir -p /etc/systemd/system/kubelet.service.d
+        printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/kubelet --root-dir=%s --v=2\\n' $root \
+            >/etc/systemd/system/kubelet.service.d/root.conf
+        broken_node
+    }
+    align() {
+        mkdir -p /etc/csihost
+        printf '[contract]\\nrepair = \"align\"\\n' >/etc/csihost/csihost.toml
+    }
+    pods() { # volumes of three pods
+        local i path
+        for i in 1 2 3; do
+            path=$root/pods/pod-$i/volumes/kubernetes.io~csi/pvc/mount
+            mkdir -p $path
+            mount -t tmpfs -o size=64k pvc-$i $path
+            echo $i >$path/data
+        done
+        echo noted >$root/memory_manager_state; chmod 640 $root/memory_manager_state
+        mkdir -p -m 700 $root/checkpoints; echo point >$root/checkpoints/one
+    }
+    alive() {
+        local i base
+        for i in 1 2 3; do
+            for base in $root $standard; do
+                [ \"$(cat $base/pods/pod-$i/volumes/kubernetes.io~csi/pvc/mount/data)\" = $i ] ||
+                    fail \"pod-$i lost its volume below $base after: $*\"
+            done
+        done
+    }
+    uses() { # ROOT: the kubelet that runs has it
+        local said
+        said=$(csihost detect --json | tr -d ' \\n')
+        case $said in *'\"root_dir\":\"'$1'\"'*) ;; *) fail \"not $1: $said\" ;; esac
+    }
+    started() { systemctl show -P ExecMainStartTimestampMonotonic kubelet; }
+    checks() { # ID STATUS: what check says
+        local found
+        found=$(csihost check --json | tr -d ' \\n') || :
+        case $found in *'\"id\":\"'$1'\",\"status\":\"'$2'\"'*) ;; *) csihost check; fail \"$1 is not $2\" ;; esac
+    }
+    # All is as it is to be with a kubelet at the standard path.
+    aligned() {
+        uses $standard
+        nothing_planned; bridged; travels
+        checks align pass; checks bridge pass
+        csihost status
+    }
+";
+
+fn lives(node: Node) {
+    node.option(&["--timeout", "240"])
+        .then(&format!(
+            "{WORDS}
+             # The volumes are gone with the boot, and the rest is as it was.
+             aligned
+             grep -F 'noted' $root/memory_manager_state
+             # What somebody takes away on purpose stays away.
+             systemctl stop kubelet; rm $standard/memory_manager_state; systemctl start kubelet
+             [ ! -e $standard/memory_manager_state ]
+             aligned
+
+             csihost undo >said 2>&1 || :; cat said
+             grep -F 'when it restarts' said
+             uses $standard; bridged
+             checks align warn || :
+             rm /etc/csihost/csihost.toml
+             systemctl restart kubelet
+             uses $root
+             csihost undo >said 2>&1 || :; cat said
+             not_bridged
+             [ ! -e /etc/systemd/system/csihost-align.service ]
+             [ ! -e /etc/systemd/system/kubelet.service.d/99-csihost-root.conf ]
+             [ ! -e /var/lib/csihost/receipt.json ]"
+        ))
+        .run(&format!(
+            "{WORDS}
+             at_root; install_program; pods; uses $root; align
+             before=$(started)
+             csihost apply; alive apply
+             # Nothing is restarted, and that is told.
+             [ \"$(started)\" = \"$before\" ]
+             uses $root; nothing_planned; bridged
+             says 'takes effect when the kubelet restarts' csihost status
+             says 'takes effect when the kubelet restarts' csihost check
+             checks align warn
+
+             # What is there already is not written over.
+             mkdir -p $standard/checkpoints; echo older >$standard/checkpoints/one
+             systemctl restart kubelet; alive a restart
+             aligned; alive a turn
+             [ \"$(cat $standard/memory_manager_state)\" = noted ]
+             [ \"$(stat -c %a $standard/memory_manager_state)\" = 640 ]
+             [ \"$(cat $standard/checkpoints/one)\" = older ]
+             csihost apply; nothing_planned
+
+             # The kubelet lets go of a pod by its new path.
+             umount $standard/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount
+             for base in $root $standard; do
+                 if mountpoint -q $base/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount; then fail 'still mounted'; fi
+             done
+             rm -r $standard/pods/pod-1; [ ! -e $root/pods/pod-1 ]
+             csihost apply; aligned"
+        ));
+}
+
+#[test]
+fn pods_live_on_while_their_kubelet_goes_over_to_the_standard_path() {
+    lives(container().shared_root());
+}
+
+#[test]
+fn pods_live_on_where_the_root_is_not_shared_too() {
+    lives(container());
+}
+
+#[test]
+fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_program; pods; align
+         csihost apply --restart-kubelet
+         alive the restart; aligned
+         before=$(started)
+         csihost apply --restart-kubelet
+         [ \"$(started)\" = \"$before\" ]"
+    ));
+}
+
+#[test]
+fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_program; pods; csihost apply; bridged
+         align
+         setting=/etc/systemd/system/kubelet.service.d/99-csihost-root.conf
+         refused() {{ # ID TEXT
+             csihost plan --json >plan || :
+             grep -F \"$1\" plan && grep -F \"$2\" plan || {{ cat plan; fail \"no $1\"; }}
+             fails 'refused' csihost apply
+             [ ! -e $setting ]; uses $root; alive \"$1\"
+             checks align fail
+         }}
+         mkdir $root/other; mount -t tmpfs other $root/other
+         refused align-mounts-outside $root/other
+         umount $root/other
+
+         raw=$root/plugins/kubernetes.io/csi/volumeDevices/publish/pvc-9
+         mkdir -p $raw; mount -t tmpfs raw $raw
+         refused align-block-volumes $raw
+         umount $raw
+
+         # A volume that is seen on one side alone.
+         umount $standard/pods; mount --bind $root/pods $standard/pods; mount --make-shared $standard/pods
+         csihost plan --json >plan || :
+         grep -F align-unseen-volumes plan; grep -F pod-1 plan
+         umount $standard/pods; mount --rbind $root/pods $standard/pods; mount --make-rshared $standard/pods
+
+         mkdir $standard/pod-resources
+         refused align-other-kubelet pod-resources
+         rmdir $standard/pod-resources
+
+         printf '[kubelet]\\nroot-dir = \"%s\"\\n' $root >>/etc/csihost/csihost.toml
+         refused align-root-given $root
+         align
+         csihost apply; [ -e $setting ]"
+    ));
+}
