@@ -56,7 +56,6 @@ const WORDS: &str = "
         uses $standard
         nothing_planned; bridged; travels
         checks align pass; checks bridge pass
-        csihost status
     }
 ";
 
@@ -82,7 +81,7 @@ fn lives(node: Node) {
              csihost undo >said 2>&1 || :; cat said
              not_bridged
              [ ! -e /etc/systemd/system/csihost-align.service ]
-             [ ! -e /etc/systemd/system/kubelet.service.d/99-csihost-root.conf ]
+             [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
              [ ! -e /var/lib/csihost/receipt.json ]"
         ))
         .run(&format!(
@@ -143,9 +142,11 @@ fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
 fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
     container().shared_root().run(&format!(
         "{WORDS}
-         at_root; install_program; pods; csihost apply; bridged
-         align
-         setting=/etc/systemd/system/kubelet.service.d/99-csihost-root.conf
+         at_root; install_program; pods; align
+         # A volume that no bridge brings: before there is one, and then.
+         volume=$root/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount
+         mount --make-unbindable $volume
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
          refused() {{ # ID TEXT
              csihost plan --json >plan || :
              grep -F \"$1\" plan && grep -F \"$2\" plan || {{ cat plan; fail \"no $1\"; }}
@@ -153,6 +154,14 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
              [ ! -e $setting ]; uses $root; alive \"$1\"
              checks align fail
          }}
+         for turn in 1 2; do
+             csihost plan --json >plan || :
+             grep -F align-unseen-volumes plan; grep -F pod-1 plan
+             fails refused csihost apply; bridged
+             [ ! -e $setting ]
+         done
+         umount $volume; mount -t tmpfs pvc-1 $volume; echo 1 >$volume/data
+
          mkdir $root/other; mount -t tmpfs other $root/other
          refused align-mounts-outside $root/other
          umount $root/other
@@ -161,12 +170,6 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
          mkdir -p $raw; mount -t tmpfs raw $raw
          refused align-block-volumes $raw
          umount $raw
-
-         # A volume that is seen on one side alone.
-         umount $standard/pods; mount --bind $root/pods $standard/pods; mount --make-shared $standard/pods
-         csihost plan --json >plan || :
-         grep -F align-unseen-volumes plan; grep -F pod-1 plan
-         umount $standard/pods; mount --rbind $root/pods $standard/pods; mount --make-rshared $standard/pods
 
          mkdir $standard/pod-resources
          refused align-other-kubelet pod-resources

@@ -12,8 +12,8 @@ use crate::model::plan::Refusal;
 use crate::model::unit_file::assignments;
 use crate::plan::UNITS;
 
-/// Read after others, as drop-ins are by name.
-const NAME: &str = "99-csihost-root.conf";
+/// Read after others, as drop-ins are by name: administrators' begin with letters, too.
+const NAME: &str = "zzz-csihost-root.conf";
 
 /// What starts something else than its own arguments say: a flag at the end would be another's.
 const WRAPPERS: [&[u8]; 10] =

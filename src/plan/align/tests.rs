@@ -111,7 +111,7 @@ const KUBELET: [(&str, &str); 1] = [(
     "/etc/systemd/system/kubelet.service",
     "[Service]\nExecStart=-/usr/bin/kubelet \"--a=b c\" --x=%H \\\n  $ARGS --root-dir=/srv/k\n",
 )];
-const DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/99-csihost-root.conf";
+const DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf";
 
 #[test]
 fn a_plain_kubelet_gets_its_command_with_one_flag_more_as_it_is_written_there() {
@@ -159,7 +159,7 @@ fn k0s_gets_its_own_flag_and_only_where_it_knows_it() {
     let texts =
         [("/etc/systemd/system/k0sworker.service", "[Service]\nExecStart=/usr/local/bin/k0s worker\n")];
     let mut facts = host(Distribution::K0s, "k0sworker.service", &texts, BRIDGED);
-    let drop_in = "/etc/systemd/system/k0sworker.service.d/99-csihost-root.conf";
+    let drop_in = "/etc/systemd/system/k0sworker.service.d/zzz-csihost-root.conf";
     let text = written(&planned(&facts), drop_in).unwrap();
     assert!(
         text.ends_with("ExecStart=/usr/local/bin/k0s worker --kubelet-root-dir=/var/lib/kubelet\n"),
