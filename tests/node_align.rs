@@ -71,18 +71,23 @@ fn lives(node: Node) {
              [ ! -e $standard/memory_manager_state ]
              aligned
 
+             # Undone, it goes on until the kubelet restarts, also with another turn in between.
+             rm /etc/csihost/csihost.toml
              csihost undo >said 2>&1 || :; cat said
              grep -F 'when it restarts' said
-             uses $standard; bridged
-             checks align warn || :
-             rm /etc/csihost/csihost.toml
+             [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
+             uses $standard; bridged; checks align warn
+             csihost apply; nothing_planned; uses $standard; bridged
              systemctl restart kubelet
              uses $root
+             csihost apply; ready
+             [ -e $standard/csihost-undone/pod-resources ]
              csihost undo >said 2>&1 || :; cat said
              not_bridged
              [ ! -e /etc/systemd/system/csihost-align.service ]
              [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
-             [ ! -e /var/lib/csihost/receipt.json ]"
+             # What made the standard path a shared mount may be in use until the next boot.
+             [ ! -e /var/lib/csihost/receipt.json ] || mountpoint -q $standard"
         ))
         .run(&format!(
             "{WORDS}
@@ -135,6 +140,27 @@ fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
          before=$(started)
          csihost apply --restart-kubelet
          [ \"$(started)\" = \"$before\" ]"
+    ));
+}
+
+#[test]
+fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_csihost; pods; align
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
+         for try in $(seq 100); do [ -e $setting ] && break; sleep 0.1; done
+         [ -e $setting ] || fail 'the agent did nothing'
+         before=$(started); sleep 2
+         [ \"$(started)\" = \"$before\" ]; uses $root; alive the agent
+         says 'takes effect when the kubelet restarts' csihost status
+         systemctl restart kubelet; alive a restart
+         for try in $(seq 100); do csihost status | grep -qF 'takes effect' || break; sleep 0.1; done
+         aligned
+         # Somebody's change of the unit is followed.
+         sed -i 's/--v=2/--v=4/' /etc/systemd/system/kubelet.service.d/root.conf; systemctl daemon-reload
+         for try in $(seq 100); do grep -qF -e '--v=4 --root-dir=/var/lib/kubelet' $setting && break; sleep 0.1; done
+         grep -F -e '--v=4 --root-dir=/var/lib/kubelet' $setting; nothing_planned"
     ));
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The lock is not taken: a turn that restarts the kubelet holds it, and waits for this.
 
+use super::apply::vacant;
 use super::kubelet::Said;
 use super::observe::observe_kubelet;
 use super::receipt;
@@ -9,12 +10,34 @@ use crate::host::Host;
 use crate::model::file::{FileFact, Trust};
 use crate::model::path::HostPath;
 use crate::mounts::bridge::{STANDARD_PATH, STATE_DIRECTORY, STATE_FILES};
+use crate::report::journal;
 use anyhow::{Result, bail};
 
 /// What a kubelet keeps of itself since Kubernetes 1.33, beside the others.
 const NEWER: &str = "actuated_pods_state";
 /// Where it keeps its checkpoints, each in a file.
 const CHECKPOINTS: &str = "checkpoints";
+
+/// Where what a kubelet left at the standard path is kept, once it has its old root again.
+const ASIDE: &str = "csihost-undone";
+
+/// Moves aside what a kubelet kept of itself at the standard path, once it no longer uses that: it
+/// would be taken for another kubelet's. There was none of it before csihost had it go there.
+pub(super) fn put_aside(host: &Host) -> Result<()> {
+    let standard = HostPath::from(STANDARD_PATH);
+    let names = STATE_FILES.iter().chain([&NEWER, &CHECKPOINTS, &STATE_DIRECTORY]);
+    let there: Vec<&str> = names.copied().filter(|name| host.exists(&standard.join(name))).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let aside = vacant(host, &standard.join(ASIDE));
+    host.make_directory(&aside, 0o700)?;
+    for name in there {
+        host.rename(&standard.join(name), &aside.join(name))?;
+    }
+    journal::undone("move-aside", &aside.to_string());
+    Ok(())
+}
 
 /// Copies what a kubelet keeps of itself in its root, and the bridge does not bring, to the standard
 /// path; gives what was copied. Nothing that is there is replaced, and where a kubelet has been at the

@@ -317,7 +317,7 @@ impl<M: ServiceManager> Writer<'_, M> {
 }
 
 /// `path`, or one beside it where something is already: what was made anew is moved away too.
-fn vacant(host: &Host, path: &HostPath) -> HostPath {
+pub(super) fn vacant(host: &Host, path: &HostPath) -> HostPath {
     let beside = |n: u32| match path.parent() {
         Some(parent) => parent.join([path.file_name(), format!(".{n}").as_bytes()].concat()),
         None => path.clone(),

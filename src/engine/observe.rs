@@ -11,7 +11,7 @@ use crate::host::process::Proc;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode};
-use crate::model::kubelet::Detection;
+use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
@@ -76,7 +76,10 @@ pub(super) async fn observe<M: ServiceManager>(
         found = kubelet(host, proc.as_ref(), &said)?;
     }
     // Some versions do not know the setting.
-    if config.version || aligns && receipt.align.is_none() {
+    let by_version = [Distribution::K3s, Distribution::Rke2, Distribution::K0s];
+    let distribution = found.detection.kubelet.as_ref().map(|kubelet| kubelet.distribution);
+    let unsure = aligns && receipt.align.is_none() && distribution.is_some_and(|d| by_version.contains(&d));
+    if config.version || unsure {
         learn_version(host, proc.as_ref(), &mut found);
     }
     let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found, config.tables)).unwrap_or_default();

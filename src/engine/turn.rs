@@ -171,9 +171,10 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
     // The kubelet has its data where it looks for them again.
     let kubelet = facts.detection.kubelet.as_ref().filter(|kubelet| kubelet.pid.is_some());
-    receipt.align.take_if(|align| {
-        align.ends && kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard())
-    });
+    let over = kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
+    if over && receipt.align.take_if(|align| align.ends).is_some() {
+        super::align::put_aside(store.host)?;
+    }
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {

@@ -189,6 +189,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             None => self.store.receipt.changes.is_empty(),
         };
         if over {
+            super::align::put_aside(self.host)?;
             self.store.receipt.align = None;
         } else if running.is_some() {
             let why = format!(

@@ -152,6 +152,15 @@ fn decided(
     let Some(start) = Start::of(facts) else {
         return Alignment::Refused(vec![refuse::unknown(facts, kubelet)]);
     };
+    // With another value in the settings the setting is kept where it is made, and not made anew.
+    if !asked && !start.is_set() {
+        let to = start.declaration.root.clone();
+        let unit = facts.detection.unit.clone();
+        return match at_standard && kubelet.pid.is_some() {
+            true => Alignment::Waits { from: standard, to, unit },
+            false => Alignment::Unknown,
+        };
+    }
     let change = match change(&start) {
         Ok(change) => change,
         Err(refusal) => return Alignment::Refused(vec![refusal]),
