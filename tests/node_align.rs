@@ -165,6 +165,33 @@ fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
 }
 
 #[test]
+fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         mkdir -p /etc/systemd/system/kubelet.service.d
+         cat >/etc/systemd/system/kubelet.service.d/10-kubeadm.conf <<-'END'
+	[Service]
+	EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+	EnvironmentFile=-/etc/default/kubelet
+	ExecStart=
+	ExecStart=/usr/bin/kubelet $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+	END
+         printf '# mine\\nKUBELET_EXTRA_ARGS=\"--node-ip=127.0.0.1 --root-dir=%s\"\\n' $root >/etc/default/kubelet
+         cp /etc/default/kubelet given
+         broken_node; install_program; pods; uses $root; align
+         csihost apply --restart-kubelet; alive the restart; aligned
+         [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
+         # A line that somebody takes away comes back.
+         cp given /etc/default/kubelet
+         csihost apply; nothing_planned
+         grep -F -e '--root-dir=/var/lib/kubelet' /etc/default/kubelet
+         rm -r /etc/csihost; csihost undo || :
+         cmp given /etc/default/kubelet
+         systemctl restart kubelet; uses $root; alive the end"
+    ));
+}
+
+#[test]
 fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
     container().shared_root().run(&format!(
         "{WORDS}

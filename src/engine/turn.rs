@@ -130,7 +130,11 @@ pub(super) async fn turn<M: ServiceManager>(
     let mut store = Store::open(host)?;
     remember(&mut store, &seen.facts, config)?;
     let pending = store.receipt.reload_pending;
-    if seen.plan.is_empty() && !pending {
+    // That a kubelet's data stay where they are has to be known, whether or not a file is written.
+    let noted = seen.plan.aligns.as_ref().is_none_or(|root| {
+        store.receipt.align.as_ref().is_some_and(|align| align.root == *root && !align.ends)
+    });
+    if seen.plan.is_empty() && !pending && noted {
         return Ok((seen, Vec::new(), true));
     }
     let mut writer = Writer { host, manager, store };

@@ -42,12 +42,6 @@ pub(super) fn change(start: &Start<'_>, program: &str, flag: &str) -> Result<Opt
     if start.is_set() && !is_ours(facts, &path) {
         return Ok(None);
     }
-    if facts.units_read_only {
-        return Err(by_hand(
-            texts.unit.as_str(),
-            "/etc is read-only: no drop-in for it would last".to_owned(),
-        ));
-    }
     if flag == "--kubelet-root-dir" {
         k0s_knows_it(start, &by_hand)?;
     }

@@ -100,6 +100,13 @@ pub(super) fn before(
             ),
         );
     }
+    if facts.units_read_only {
+        refuse(
+            "align-read-only",
+            "/etc is read-only: at the next boot the kubelet would start before its data are found",
+            "make /etc writable, or put csihost's files into the image (csihost apply --root)".to_owned(),
+        );
+    }
     if let Some((_, remedy)) = VENDORS.iter().find(|(path, _)| root == *path) {
         refuse("align-vendor", "a vendor's own tools set it, and would set it again", (*remedy).to_owned());
     }
