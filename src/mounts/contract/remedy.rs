@@ -104,7 +104,7 @@ fn string(pair: &Pair<'_>) -> String {
         }
         (Setting::Named(name), false, _) => format!(
             "set {name} to {root}, for all nodes; if others have another root, drain this node and start its kubelet \
-             with {STANDARD_PATH} as its root (contract.repair = \"align\" in csihost's settings does, and needs no drain)"
+             with {STANDARD_PATH} as its root (contract.repair = \"align\" in csihost's settings does, or says how)"
         ),
         (Setting::Missing, false, _) => format!(
             "the driver has no setting for {root}: start the kubelet with {STANDARD_PATH} as its root; its data \
