@@ -3,6 +3,7 @@
 //! What belongs to a feature that the settings do not ask for is not listed: it can neither fail
 //! nor be missed. The same goes for packages where the policy is not to look at them.
 
+mod align;
 mod bridge;
 pub mod compare;
 mod contract;
@@ -28,6 +29,7 @@ pub use node::node;
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
+use crate::model::plan::Plan;
 use crate::profile::{Chosen, OsRelease};
 use crate::settings::Settings;
 use newer::Place;
@@ -59,6 +61,11 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     }
     contract::add(facts, &mut findings);
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
+}
+
+/// How far aligning the kubelet's root is, where somebody asked for it.
+pub fn alignment(plan: &Plan, settings: &Settings) -> Vec<Finding> {
+    align::check(plan).into_iter().map(|finding| counted(finding, settings)).collect()
 }
 
 /// The finding, or what stands for it where the settings say that it does not count.

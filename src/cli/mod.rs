@@ -1,5 +1,6 @@
 //! What a person types: one thin file a verb; text for people, JSON for programs.
 
+mod align_state;
 mod apply;
 mod capture;
 mod check;
@@ -63,6 +64,9 @@ enum Verb {
     /// What csihost starts to graft into a container; not for people
     #[command(hide = true)]
     GraftInto(GraftInto),
+    /// Copy the kubelet's state files to its new root (csihost-align.service does, while it is stopped)
+    #[command(hide = true)]
+    AlignState,
 }
 
 /// What every verb takes.
@@ -167,6 +171,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
         Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
+        Verb::AlignState => align_state::run(),
     }
 }
 

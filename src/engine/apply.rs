@@ -7,6 +7,7 @@ use super::receipt::Store;
 use super::unmount::unmount;
 use crate::host::{Host, HostError};
 use crate::iscsi::initiator;
+use crate::model::align::AlignRecord;
 use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::file::{Attributes, FileFact};
@@ -82,6 +83,14 @@ impl<M: ServiceManager> Writer<'_, M> {
     }
 
     fn note_bridge(&mut self, plan: &Plan) -> Result<()> {
+        // Before the first step: where the kubelet's data are must be known once its root has changed.
+        if let Some(root) = &plan.aligns {
+            let align = Some(AlignRecord { root: root.clone(), ends: false });
+            if self.store.receipt.align != align {
+                self.store.receipt.align = align;
+                self.store.save()?;
+            }
+        }
         let earlier = self.store.receipt.bridge.as_ref();
         if let Some(root) = &plan.bridge
             && earlier.map(|bridge| &bridge.root) != Some(root)
@@ -155,6 +164,7 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.done(&what)
             }
             Action::RestartUnit { unit } => {
+                self.reload().await?;
                 self.owe(unit)?;
                 self.manager.restart(unit).await?;
                 self.paid(unit)
@@ -308,7 +318,7 @@ impl<M: ServiceManager> Writer<'_, M> {
 }
 
 /// `path`, or one beside it where something is already: what was made anew is moved away too.
-fn vacant(host: &Host, path: &HostPath) -> HostPath {
+pub(super) fn vacant(host: &Host, path: &HostPath) -> HostPath {
     let beside = |n: u32| match path.parent() {
         Some(parent) => parent.join([path.file_name(), format!(".{n}").as_bytes()].concat()),
         None => path.clone(),

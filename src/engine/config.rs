@@ -23,6 +23,8 @@ pub struct Config {
     pub boot: bool,
     /// Whether the kubelet's version is asked for, which may take long and which no turn needs.
     pub version: bool,
+    /// Whether the kubelet may be restarted, where a setting waits for that.
+    pub restart_kubelet: bool,
     /// How much is read of the mount tables of plugins.
     pub tables: Tables,
 }
@@ -32,7 +34,15 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
     let profile = profiles::chosen(host, &profiles::profiles(host)?, &os_release)?;
-    Ok(Config { settings, profile, os_release, boot: false, version: false, tables: Tables::Needed })
+    Ok(Config {
+        settings,
+        profile,
+        os_release,
+        boot: false,
+        version: false,
+        restart_kubelet: false,
+        tables: Tables::Needed,
+    })
 }
 
 fn settings(host: &Host, file: Option<&Path>) -> Result<Settings, ConfigError> {

@@ -4,6 +4,7 @@ use super::files::HostFiles;
 use super::tree::Tree;
 use crate::detect::config::{self, Declared};
 use crate::host::Host;
+use crate::model::align::{NextStart, UnitTexts};
 use crate::model::kubelet::Unread;
 use crate::model::service::Service;
 use crate::model::unit::UnitName;
@@ -21,6 +22,25 @@ pub(super) async fn declared<M: ServiceManager>(host: &Host, manager: Option<&mu
     let mut declared = config::declarations(&files, &services);
     declared.unread.append(&mut unread);
     declared
+}
+
+/// What the next start of a kubelet goes by, beside what it `says`: for whoever wants to change it.
+pub(super) fn next_start(host: &Host, says: &Declared) -> NextStart {
+    let files = HostFiles::new(host);
+    let search = Offline::new(Tree::new(host));
+    let units: Vec<UnitTexts> = config::units(&files).iter().filter_map(|unit| search.texts(unit)).collect();
+    let config_files = units.iter().filter_map(|texts| {
+        let all = texts.files.iter().map(|(path, text)| (path.clone(), text.as_slice()));
+        let service = Service::read(texts.unit.clone(), all);
+        Some((texts.unit.clone(), config::main_file(&files, &service)?))
+    });
+    let unread = says.unread.iter().map(|unread| format!("{}: {}", unread.path, unread.error));
+    NextStart {
+        declarations: says.declarations.clone(),
+        undecided: says.undecided.then(|| unread.collect::<Vec<_>>().join("; ")),
+        config_files: config_files.collect(),
+        units,
+    }
 }
 
 async fn services<M: ServiceManager>(manager: &mut M, units: &[UnitName]) -> (Vec<Service>, Vec<Unread>) {

@@ -1,6 +1,7 @@
 //! Engine: joins the pure rooms with the edges. One turn is observe → decide → apply → verify.
 
 mod agent;
+mod align;
 mod apply;
 mod capture;
 mod compare;
@@ -29,6 +30,7 @@ pub use crate::checks::compare::{Comparison, Difference, Level};
 pub use crate::host::{Host, save_new};
 pub use crate::settings::ConfigError;
 pub use agent::run;
+pub use align::copy_state;
 pub use capture::{Scene, capture};
 pub use compare::compare;
 pub use config::{Config, load};

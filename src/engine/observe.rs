@@ -1,7 +1,7 @@
 //! Engine: reads the facts of a turn. It changes nothing.
 
 use super::config::Config;
-use super::declared::declared;
+use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
 use super::plugins::plugins;
 use super::receipt;
@@ -11,12 +11,12 @@ use crate::host::process::Proc;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode};
-use crate::model::kubelet::Detection;
+use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
 use crate::mounts::contract::contracts;
-use crate::plan::{UNITS, interests};
+use crate::plan::{self, UNITS, interests};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
@@ -58,22 +58,33 @@ pub(super) async fn observe<M: ServiceManager>(
     config: &Config,
     mut manager: std::result::Result<&mut M, Init>,
 ) -> Result<Facts> {
-    let (settings, profile) = (&config.settings, &config.profile.profile);
+    let receipt = receipt::load(host)?;
+    let settings = &plan::in_effect(&config.settings, receipt.align.as_ref());
+    let profile = &config.profile.profile;
     let proc = host.proc()?;
-    let said = Said { root_dir: settings.root_dir.clone(), ..Said::default() };
+    let mut said = Said { root_dir: settings.root_dir.clone(), ..Said::default() };
+    // What is to be changed for the next start is of interest beside a running kubelet, too.
+    let aligns = settings.contract.repair == Repair::Align || receipt.align.is_some();
+    if aligns {
+        let manager = manager.as_mut().ok().map(|manager| &mut **manager);
+        said = with_configuration(host, manager, said).await;
+    }
     let mut found = kubelet(host, proc.as_ref(), &said)?;
     // Configuration decides only where no kubelet runs; beside a running one it is for detect.
-    if found.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
+    if !aligns && found.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
         let manager = manager.as_mut().ok().map(|manager| &mut **manager);
-        let said = with_configuration(host, manager, said).await;
+        said = with_configuration(host, manager, said).await;
         found = kubelet(host, proc.as_ref(), &said)?;
     }
-    if config.version {
+    // Some versions do not know the setting.
+    let by_version = [Distribution::K3s, Distribution::Rke2, Distribution::K0s];
+    let distribution = found.detection.kubelet.as_ref().map(|kubelet| kubelet.distribution);
+    let unsure = aligns && receipt.align.is_none() && distribution.is_some_and(|d| by_version.contains(&d));
+    if config.version || unsure {
         learn_version(host, proc.as_ref(), &mut found);
     }
     let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found, config.tables)).unwrap_or_default();
     let Found { detection, world } = found;
-    let receipt = receipt::load(host)?;
     let init = match (&manager, host.mode()) {
         (Err(init), _) => init.clone(),
         (Ok(_), Mode::Live) if host.systemd_booted() => Init::Systemd,
@@ -101,9 +112,13 @@ pub(super) async fn observe<M: ServiceManager>(
         started: receipt.started().cloned().collect(),
         units_read_only: host.mode() == Mode::Live && host.read_only(&HostPath::from(UNITS)),
         bridge: receipt.bridge.clone(),
+        align: receipt.align.clone(),
+        next_start: aligns.then(|| next_start(host, &said.configuration)),
+        restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)
     };
-    let mut early = interests::early(&facts.detection, facts.bridge.as_ref(), settings, profile);
+    let mut early =
+        interests::early(&facts.detection, facts.bridge.as_ref(), facts.align.as_ref(), settings, profile);
     early.extend(checks::early(&facts.machine, settings, profile));
     facts.modules.extend(host.modules(proc.as_ref(), &early.modules)?);
     if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {

@@ -13,7 +13,7 @@ const DIRECTORY: &str = "/var/lib/csihost";
 /// The receipt of a host.
 #[derive(Debug)]
 pub(super) struct Store<'a> {
-    host: &'a Host,
+    pub(super) host: &'a Host,
     /// What it says.
     pub(super) receipt: Receipt,
 }

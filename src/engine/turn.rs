@@ -15,7 +15,7 @@ use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::graft::Graft;
-use crate::model::kubelet::Detection;
+use crate::model::kubelet::{Detection, KubeletRoot};
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::receipt::Changed;
 use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
@@ -82,8 +82,10 @@ pub(super) async fn look_with<M: ServiceManager>(
     manager: Result<&mut M, Init>,
 ) -> Result<Seen> {
     let facts = observe(host, config, manager).await?;
-    let plan = plan::decide(&facts, &config.settings, &config.profile.profile);
-    let findings = checks::run(&facts, &config.settings, &config.profile, &config.os_release);
+    let settings = plan::in_effect(&config.settings, facts.align.as_ref());
+    let plan = plan::decide(&facts, &settings, &config.profile.profile);
+    let mut findings = checks::run(&facts, &settings, &config.profile, &config.os_release);
+    findings.extend(checks::alignment(&plan, &settings));
     Ok(Seen { facts, plan, findings })
 }
 
@@ -133,7 +135,11 @@ pub(super) async fn turn<M: ServiceManager>(
     let mut store = Store::open(host)?;
     remember(&mut store, &seen.facts, config)?;
     let pending = store.receipt.reload_pending;
-    if seen.plan.is_empty() && !pending {
+    // That a kubelet's data stay where they are has to be known, whether or not a file is written.
+    let noted = seen.plan.aligns.as_ref().is_none_or(|root| {
+        store.receipt.align.as_ref().is_some_and(|align| align.root == *root && !align.ends)
+    });
+    if seen.plan.is_empty() && !pending && noted {
         return Ok((seen, Vec::new(), true));
     }
     let mut writer = Writer { host, manager, store };
@@ -186,6 +192,12 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
         receipt.changes.retain(|change| !matches!(&change.what, Changed::Grafted { graft } if !runs(graft)));
     }
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
+    // The kubelet has its data where it looks for them again.
+    let kubelet = facts.detection.kubelet.as_ref().filter(|kubelet| kubelet.pid.is_some());
+    let over = kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
+    if over && receipt.align.take_if(|align| align.ends).is_some() {
+        super::align::put_aside(store.host)?;
+    }
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {

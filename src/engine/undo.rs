@@ -14,9 +14,11 @@ use crate::model::digest::Digest;
 use crate::model::edit;
 use crate::model::facts::{Init, Mode};
 use crate::model::generated::{Origin, origin};
+use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
 use crate::model::unit::{ActiveState, UnitName};
+use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::{resolve, unit_name};
 use crate::report::journal;
 use crate::systemd::{ServiceManager, StopMode};
@@ -97,6 +99,10 @@ struct Undo<'a, M> {
 
 impl<M: ServiceManager> Undo<'_, M> {
     async fn run(mut self) -> Result<Vec<Undone>> {
+        if let Some(align) = &mut self.store.receipt.align {
+            align.ends = true;
+            self.store.save()?;
+        }
         let changes: Vec<Changed> = self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
         // Grafts lie on the bridge.
         for change in &changes {
@@ -171,12 +177,39 @@ impl<M: ServiceManager> Undo<'_, M> {
                 self.settle(change, "remove", path.to_string(), fate)?;
             }
         }
-        if self.store.receipt.changes.is_empty() {
+        self.end_alignment()?;
+        if self.store.receipt.changes.is_empty() && self.store.receipt.align.is_none() {
             self.store.remove()?;
         } else {
             self.store.save()?;
         }
         Ok(self.fates)
+    }
+
+    /// A kubelet at the standard path still finds its data by the bridge; one that has its old root
+    /// again, or will have it at its next start, does not need that.
+    fn end_alignment(&mut self) -> Result<()> {
+        let Some(align) = &self.store.receipt.align else { return Ok(()) };
+        let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Said::default())?.kubelet;
+        let running = kubelet.filter(|kubelet| kubelet.pid.is_some());
+        let over = match &running {
+            Some(kubelet) => kubelet.root_dir != KubeletRoot::standard(),
+            None => self.store.receipt.changes.is_empty(),
+        };
+        if over {
+            super::align::put_aside(self.host)?;
+            self.store.receipt.align = None;
+        } else if running.is_some() {
+            let why = format!(
+                "its root becomes {} again when it restarts; then run csihost undo again. With a static policy \
+                 of the CPU or memory manager drain the node first: what the kubelet noted since stays in {STANDARD_PATH}",
+                align.root
+            );
+            journal::left("restore", "the kubelet's root", &why);
+            let target = "the kubelet's root".to_owned();
+            self.fates.push(Undone { target, what: "restore", fate: Fate::AtBoot(why) });
+        }
+        Ok(())
     }
 
     /// multipathd goes by csihost's file until it is told that it is gone.
@@ -304,6 +337,13 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         // A kubelet that runs on it would be left on a mount that is not shared.
         let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Said::default())?;
+        let aligned = self.store.receipt.align.is_some()
+            && kubelet.kubelet.as_ref().is_some_and(|kubelet| kubelet.root_dir == KubeletRoot::standard());
+        if aligned && kubelet.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some()) {
+            return Ok(Fate::AtBoot(format!(
+                "the kubelet finds its data by {point} until it restarts with its old root"
+            )));
+        }
         if kubelet.host_dir() == Some(point) {
             return Ok(Fate::AtBoot(format!("the kubelet uses {point}; it goes at the next reboot")));
         }

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 29] = [
+pub const CHECKS: [(&str, &str); 30] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -28,6 +28,7 @@ pub const CHECKS: [(&str, &str); 29] = [
     ("kubelet-root", "whether the kubelet's root is known"),
     ("kubernetes-version", "whether the kubelet is new enough for CSI, or FlexVolume"),
     ("bridge", "whether drivers find the kubelet's directories below the standard path"),
+    ("align", "whether the kubelet uses the standard path as its root (contract.repair)"),
     ("bridge-units", "whether the bridge's units last, or are made anew at each boot (/etc is read-only)"),
     ("bridge-left-over", "whether a bridge that is no longer wanted is still mounted"),
     ("legacy-bind", "whether somebody mounted an unused tree over the kubelet's own directories"),

@@ -1,5 +1,6 @@
 //! What was observed of the host in one turn.
 
+use super::align::{AlignRecord, NextStart};
 use super::contract::{Contract, Plugins};
 use super::digest::Digest;
 use super::file::{DirFact, FileFact, Survey};
@@ -137,6 +138,12 @@ pub struct Facts {
     pub units_read_only: bool,
     /// The bridge of earlier turns.
     pub bridge: Option<BridgeRecord>,
+    /// The kubelet's root that became the standard path in earlier turns, or is to.
+    pub align: Option<AlignRecord>,
+    /// What the kubelet's next start goes by, where that was asked for.
+    pub next_start: Option<NextStart>,
+    /// Whether the kubelet may be restarted in this turn, where a setting waits for that.
+    pub restart_kubelet: bool,
 }
 
 impl Facts {
@@ -166,6 +173,9 @@ impl Facts {
             started: BTreeSet::new(),
             units_read_only: false,
             bridge: None,
+            align: None,
+            next_start: None,
+            restart_kubelet: false,
         }
     }
 

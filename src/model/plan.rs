@@ -1,5 +1,6 @@
 //! A plan: what should change, as data that can be shown, compared and tested.
 
+use super::align::Alignment;
 use super::digest::Digest;
 use super::edit::Splice;
 use super::graft::Graft;
@@ -272,6 +273,10 @@ pub struct Plan {
     pub later: Vec<Later>,
     /// The kubelet root that the plan's bridge leads to, for turns in which no kubelet says so.
     pub bridge: Option<HostPath>,
+    /// How far aligning the kubelet's root is; `None` where nobody asked for it.
+    pub alignment: Option<Alignment>,
+    /// The root that the plan makes the standard path in the kubelet's eyes.
+    pub aligns: Option<HostPath>,
 }
 
 impl Plan {
@@ -286,12 +291,18 @@ impl Plan {
         self.steps.iter().enumerate().map(|(index, step)| (StepId(index), step))
     }
 
-    /// The same plan with its steps in the order of [`Action::phase`], and otherwise as they were:
-    /// systemd then has to read its units once, between writing and starting.
+    /// The same plan with its steps in the order of [`Action::phase`] and of their needs, and otherwise as they were:
+    /// systemd then
+    /// has to read its units once, between writing and starting.
     pub fn in_phases(self) -> Self {
+        // A step is done no sooner than what it needs, which was added before it.
+        let mut phases: Vec<u8> = Vec::new();
+        for step in &self.steps {
+            let needed = step.needs.iter().filter_map(|need| phases.get(need.0).copied());
+            phases.push(needed.fold(step.action.phase(), u8::max));
+        }
         let mut order: Vec<usize> = (0..self.steps.len()).collect();
-        let phase = |index: &usize| self.steps.get(*index).map(|step| step.action.phase());
-        order.sort_by_key(phase);
+        order.sort_by_key(|index| phases.get(*index).copied());
         let moved: Vec<usize> = {
             let mut moved = vec![0; order.len()];
             for (new, old) in order.iter().enumerate() {
@@ -374,9 +385,9 @@ mod tests {
         plan.push(Action::EnableUnit { unit: unit("b.mount") }, "", &[made, start]);
         let plan = plan.in_phases();
         let kinds: Vec<_> = plan.steps().map(|(_, step)| step.action.kind()).collect();
-        assert_eq!(kinds, ["make-directory", "enable-unit", "start-unit"]);
+        assert_eq!(kinds, ["make-directory", "start-unit", "enable-unit"]);
         let needs: Vec<_> = plan.steps().map(|(_, step)| step.needs.clone()).collect();
-        assert_eq!(needs, [vec![], vec![StepId(0), StepId(2)], vec![]]);
+        assert_eq!(needs, [vec![], vec![], vec![StepId(0), StepId(1)]]);
     }
 
     #[test]

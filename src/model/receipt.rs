@@ -3,6 +3,7 @@
 //! It is written before and after every step, so that it is right whenever csihost is killed.
 //! It holds the lines that csihost changed of other people's files and nothing else of them.
 
+use super::align::AlignRecord;
 use super::digest::Digest;
 use super::edit::Splice;
 use super::graft::Graft;
@@ -19,6 +20,9 @@ pub struct Receipt {
     pub reload_pending: bool,
     /// The bridge that was built last.
     pub bridge: Option<BridgeRecord>,
+    /// The kubelet's root that became the standard path, or is to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub align: Option<AlignRecord>,
     /// The initiator name that was seen last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiator: Option<InitiatorRecord>,
@@ -179,6 +183,7 @@ impl Receipt {
             version: Self::VERSION,
             reload_pending: false,
             bridge: None,
+            align: None,
             initiator: None,
             restart: Vec::new(),
             at_reboot: Vec::new(),
@@ -226,7 +231,7 @@ impl Receipt {
 
     /// Whether nothing is recorded.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && !self.reload_pending
+        self.changes.is_empty() && !self.reload_pending && self.align.is_none()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Decided from paths and PID 1's mount table alone. What systemd says of a mounted unit comes
 //! from the kernel and not from the unit's file, so it proves nothing.
 
+mod aligned;
 mod former;
 mod holds;
 mod late;
@@ -10,9 +11,9 @@ mod same;
 mod share;
 mod span;
 
+pub use aligned::{aligned, unready};
 pub use former::{Former, Remains, former, remains, waiting};
-pub use holds::few;
-pub use holds::{STATE_DIRECTORY, STATE_FILES};
+pub use holds::{STATE_DIRECTORY, STATE_FILES, few, other_kubelet};
 pub use late::waits_for;
 pub use same::CONSTANT;
 pub(super) use same::is_k3s_old;
@@ -26,7 +27,6 @@ use crate::model::kubelet::{Confidence, KubeletRoot};
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
 use crate::model::unit::UnitName;
-use holds::other_kubelet;
 use late::late;
 use same::{believed, same};
 use share::share;
@@ -166,6 +166,8 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         (None, Some(earlier)) => earlier.root.clone(),
         (None, None) => return Decision::NoKubelet,
     };
+    // A kubelet whose root was aligned has its data where they were.
+    let root = aligned(facts).cloned().unwrap_or(root);
     let (standard, root) = match (resolved(facts, &standard), resolved(facts, &root)) {
         (Ok(standard), Ok(root)) => (standard, root),
         (Err(refusal), _) | (_, Err(refusal)) => return Decision::Refused(vec![refusal]),
@@ -212,8 +214,11 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
             Err(refusal) => refused.push(refusal),
         }
     }
-    if !mounted {
-        refused.extend(other_kubelet(facts, &standard, &root));
+    match aligned(facts) {
+        // What a kubelet has in the standard path is its own.
+        Some(_) => refused.extend(aligned::beneath(facts, &spans)),
+        None if !mounted => refused.extend(other_kubelet(facts, &standard, &root)),
+        None => {}
     }
     // A span that lies in another would hide it, or bind itself into itself.
     let overlap = spans.iter().enumerate().find_map(|(i, a)| {

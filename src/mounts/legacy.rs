@@ -8,7 +8,7 @@
 //! registers, and every mount fails later: the path that the kubelet sends is not the one that the
 //! driver's container has.
 
-use super::bridge::{STATE_DIRECTORY, is_k3s_old};
+use super::bridge::{STATE_DIRECTORY, aligned, is_k3s_old};
 use super::fstab::{self, FSTAB};
 use super::plugins::believed_root;
 use super::resolve::{below, names_of, place, top_at};
@@ -109,7 +109,8 @@ fn bind(facts: &Facts, root: &HostPath, name: &str, entries: &[fstab::Entry<'_>]
         let end = format!("/{name}");
         let tree = source.as_bytes().strip_suffix(end.as_bytes())?;
         let tree = HostPath::parse(if tree.is_empty() { b"/" } else { tree }).ok()?;
-        (tree != *root).then_some((source, tree))
+        // Where the data of an aligned kubelet are is no other tree.
+        (tree != *root && aligned(facts) != Some(&tree)).then_some((source, tree))
     };
     let mounted = mounted_source(facts, &place).and_then(other_tree);
     let line = entries.iter().rev().find(|entry| entry.point == place);

@@ -10,6 +10,9 @@ use crate::model::unit::{KUBELET_UNITS, UnitName};
 /// The boot unit, which the kubelet starts after.
 pub const BOOT_UNIT: &str = "csihost-boot.service";
 
+/// The unit that copies the state files of a kubelet whose root becomes another one.
+pub const ALIGN_UNIT: &str = "csihost-align.service";
+
 /// A bridge: one directory of the kubelet root, bound to where CSI drivers look for it.
 #[derive(Debug, Clone, Copy)]
 pub struct BridgeUnit<'a> {
@@ -121,6 +124,32 @@ pub fn kubelet_drop_in(bridges: &[UnitName], wants: bool) -> String {
          # The node is made ready for CSI storage first. Order only: the kubelet starts all the same.\n\
          After={units} {BOOT_UNIT}\n\
          {wants}",
+    )
+}
+
+/// The service that copies the kubelet's state files to its new root: started with the kubelet, and
+/// done before it. Where the kubelet has been there already it does nothing.
+pub fn align(program: &HostPath, bridges: &[UnitName], kubelet_units: &[UnitName]) -> String {
+    let list = |units: &[UnitName]| list(units.iter().map(UnitName::as_str));
+    format!(
+        "[Unit]\n\
+         Description=Copy the kubelet's state files to its new root\n\
+         Documentation=man:csihost(8)\n\
+         # Where its data are has to be there first.\n\
+         After={bridges}\n\
+         # A kubelet that is restarted has ended by then. Order only: it starts all the same.\n\
+         Before={kubelets}\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart={program} align-state\n\
+         TimeoutStartSec=30s\n\
+         \n\
+         [Install]\n\
+         # Wanted, never required, with every start of the kubelet.\n\
+         WantedBy={kubelets}\n",
+        bridges = list(bridges),
+        kubelets = list(kubelet_units),
     )
 }
 

@@ -2,8 +2,9 @@
 
 use super::bridge::{drop_in, kubelet_units, unit_directories};
 use super::retire::bridge_files;
-use super::{directories, iscsi, modules, multipath, packages};
+use super::{align, directories, iscsi, modules, multipath, packages};
 use crate::iscsi::initiator::image_copies;
+use crate::model::align::AlignRecord;
 use crate::model::asked::Interests;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
@@ -12,7 +13,7 @@ use crate::model::path::HostPath;
 use crate::model::receipt::BridgeRecord;
 use crate::model::unit::{KUBELET_UNITS, UnitName};
 use crate::mounts::bridge::{
-    CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, decide, waits_for,
+    CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, aligned, decide, waits_for,
 };
 use crate::mounts::fstab::FSTAB;
 use crate::mounts::legacy;
@@ -24,6 +25,7 @@ use crate::settings::Settings;
 pub fn early(
     detection: &Detection,
     bridge: Option<&BridgeRecord>,
+    align: Option<&AlignRecord>,
     settings: &Settings,
     profile: &Profile,
 ) -> Interests {
@@ -31,12 +33,13 @@ pub fn early(
     if settings.bridge.enabled {
         let standard = HostPath::from(STANDARD_PATH);
         interests.files.push(HostPath::from(FSTAB));
-        if detection.host_dir() != Some(&standard) {
+        if detection.host_dir() != Some(&standard) || align.is_some() {
             interests.dirs.extend(CONSTANT.iter().chain([&STATE_DIRECTORY]).map(|name| standard.join(name)));
             interests.files.extend(STATE_FILES.map(|name| standard.join(name)));
             interests.dirs.extend(detection.host_dir().map(|root| root.join(STATE_DIRECTORY)));
         }
         let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
+        let roots = roots.chain(align.map(|align| &align.root));
         for base in std::iter::once(&standard).chain(roots) {
             interests.dirs.push(base.clone());
             for name in directories(settings) {
@@ -76,7 +79,7 @@ pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
         let at = |path: &HostPath| place(&facts.mounts, path.as_bytes());
         *root == standard || at(root).zip(at(&standard)).is_some_and(|(a, b)| same_directory(&a, &b))
     };
-    if facts.detection.host_dir().is_some_and(|root| !one(root)) {
+    if aligned(facts).or(facts.detection.host_dir()).is_some_and(|root| !one(root)) {
         let covered = |path: &HostPath| {
             let holds = |entries: &[Vec<u8>]| !entries.is_empty();
             matches!(facts.dirs.get(path), Some(DirFact::Directory { canonical, entries })
@@ -97,6 +100,7 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
     }
     multipath::interests(facts, settings, &mut interests);
     modules::interests(&mut interests);
+    interests.extend(align::interests(facts));
     if let Some(bridge) = wanted(facts, settings) {
         // Where the kubelet's unit is known already, systemd need not look for all others.
         if kubelet_units(facts).is_empty() {

@@ -1,5 +1,6 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
+mod align;
 mod bridge;
 pub mod direct;
 mod files;
@@ -15,6 +16,7 @@ mod records;
 mod retire;
 mod startup;
 
+use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Plan, Refusal};
 use crate::profile::Profile;
@@ -41,7 +43,9 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             multipath::plan(facts, settings, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
+            let first = plan.len();
             bridge::plan(facts, settings, needs, &mut plan);
+            align::plan(facts, settings, needs, first, &mut plan);
             // Without systemd there are no units to retire: what csihost mounted goes with a reboot.
             if facts.has_units() {
                 retire::plan(facts, settings, &mut plan);
@@ -57,6 +61,14 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
         }),
     }
     plan.in_phases()
+}
+
+/// The settings as they count on a node whose kubelet has its data elsewhere than at its root, which
+/// it finds by the bridge.
+pub fn in_effect(settings: &Settings, align: Option<&AlignRecord>) -> Settings {
+    let mut settings = settings.clone();
+    settings.bridge.enabled |= align.is_some();
+    settings
 }
 
 fn no_systemd(init: &str) -> Refusal {

@@ -4,6 +4,7 @@
 use super::error::{Attempt, During as _, Fault, ManagerError};
 use super::unit_search::{CONFIG, Found, LINK_DIRS, Linked, Search, file_name, same_file};
 use super::{ServiceManager, StopMode, Transient};
+use crate::model::align::UnitTexts;
 use crate::model::bytes::shown;
 use crate::model::path::HostPath;
 use crate::model::service::Service;
@@ -47,6 +48,11 @@ impl<T: UnitTree> Offline<T> {
     /// Manages the units of the host whose files are in `tree`.
     pub fn new(tree: T) -> Self {
         Self { tree }
+    }
+
+    /// The files of a unit; `None` where it is not there, or masked.
+    pub fn texts(&self, unit: &UnitName) -> Option<UnitTexts> {
+        self.search().texts(unit).ok().flatten()
     }
 
     fn search(&self) -> Search<'_, T> {

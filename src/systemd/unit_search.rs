@@ -4,6 +4,7 @@
 use super::error::Fault;
 use super::offline::{UnitTree, files};
 use super::unit_file::Install;
+use crate::model::align::UnitTexts;
 use crate::model::path::HostPath;
 use crate::model::service::Service;
 use crate::model::unit::UnitName;
@@ -126,15 +127,21 @@ impl<'a, T: UnitTree> Search<'a, T> {
 
     /// What a service's files say, drop-ins included.
     pub(super) fn service(&self, unit: &UnitName) -> Result<Option<Service>, Fault> {
+        let Some(texts) = self.texts(unit)? else { return Ok(None) };
+        let files = texts.files.iter().map(|(path, text)| (path.clone(), text.as_slice()));
+        Ok(Some(Service::read(texts.unit, files)))
+    }
+
+    /// A unit's files, drop-ins after its own, with its name after aliases.
+    pub(super) fn texts(&self, unit: &UnitName) -> Result<Option<UnitTexts>, Fault> {
         let Found::Unit(found) = self.find(unit.as_str())? else { return Ok(None) };
-        let Ok(name) = UnitName::parse(&found.name) else { return Ok(None) };
+        let Ok(unit) = UnitName::parse(&found.name) else { return Ok(None) };
         let mut texts = Vec::new();
         for path in [found.path].into_iter().chain(self.drop_ins(&found.name)?) {
             let text = self.tree.read(&path).map_err(|error| files(&path, &error))?;
             texts.push((path, text));
         }
-        let texts = texts.iter().map(|(path, text)| (path.clone(), text.as_slice()));
-        Ok(Some(Service::read(name, texts)))
+        Ok(Some(UnitTexts { unit, files: texts }))
     }
 
     fn load(&self, name: String, path: HostPath, alias: Option<HostPath>) -> Result<Found, Fault> {

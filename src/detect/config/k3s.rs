@@ -66,6 +66,13 @@ pub(super) fn declare(found: &mut Found<'_>, names: &Names, start: &Start<'_>) {
     settle(found, names, start, role == b"server", args);
 }
 
+/// The main configuration file that a service reads; `None` where that cannot be known.
+pub(super) fn main_file(names: &Names, start: &Start<'_>) -> Option<HostPath> {
+    let argv = &start.expanded.argv;
+    let role = argv.iter().position(|word| word == b"server" || word == b"agent")?;
+    config_file(names, start, argv.get(role + 1..)?).ok()
+}
+
 /// What files declare where no unit is there.
 pub(super) fn declare_without_unit(found: &mut Found<'_>, names: &Names) {
     let files = found.files;

@@ -157,6 +157,23 @@ pub fn declarations(files: &dyn Files, services: &[Service]) -> Declared {
     found.declared
 }
 
+/// The variables of an environment file, as systemd reads it.
+pub fn variables(text: &[u8]) -> crate::model::service::Environment {
+    unit::variables(text)
+}
+
+/// The main configuration file that a service of k3s' or RKE2's reads, if it is one of theirs.
+pub fn main_file(files: &dyn Files, service: &Service) -> Option<HostPath> {
+    let mut expanded = unit::expanded(service, files);
+    expanded.argv = unwrapped(expanded.argv, &expanded.environment);
+    match Kind::of(service, &expanded) {
+        Some(Kind::K3s(names)) => {
+            k3s::main_file(names, &Start { service: Some(service), script: None, expanded })
+        }
+        _ => None,
+    }
+}
+
 /// The command that a shell is handed, in its place: `sh -c 'exec kubelet …'`.
 fn unwrapped(argv: Vec<Vec<u8>>, environment: &unit::Environment) -> Vec<Vec<u8>> {
     let shell = |word: &Vec<u8>| matches!(file_name(word), b"sh" | b"bash" | b"dash" | b"ash");

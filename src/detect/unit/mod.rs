@@ -32,6 +32,11 @@ pub(super) fn get<'a>(environment: &'a Environment, name: &str) -> Option<&'a [u
     environment.get(name.as_bytes()).map(Vec::as_slice)
 }
 
+/// The variables of an environment file.
+pub(super) fn variables(text: &[u8]) -> Environment {
+    env_file::variables(text).0
+}
+
 /// Puts the variables of a service's unit and of its environment files in place. The files beat the
 /// unit, and a later file an earlier one.
 pub(super) fn expanded(service: &Service, files: &dyn Files) -> Expanded {

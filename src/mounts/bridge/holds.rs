@@ -17,7 +17,7 @@ pub const STATE_FILES: [&str; 4] =
     ["cpu_manager_state", "memory_manager_state", "dra_manager_state", "allocated_pods_state"];
 
 /// Refuses where another kubelet keeps its state in `standard`: its pods are there, too.
-pub(super) fn other_kubelet(facts: &Facts, standard: &HostPath, root: &HostPath) -> Option<Refusal> {
+pub fn other_kubelet(facts: &Facts, standard: &HostPath, root: &HostPath) -> Option<Refusal> {
     let at = |base: &HostPath| facts.dirs.get(&base.join(STATE_DIRECTORY));
     // Before Kubernetes 1.15 it was below the standard path, whatever the root was.
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());

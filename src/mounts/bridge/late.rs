@@ -6,6 +6,7 @@
 use super::super::fstab::{self, FSTAB};
 use super::super::resolve::top_at;
 use super::super::unit_name::mount_unit;
+use super::aligned::aligned;
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Mode};
 use crate::model::path::HostPath;
@@ -23,7 +24,9 @@ pub fn waits_for(path: &HostPath) -> Vec<(HostPath, UnitName)> {
 /// What `path` has to wait for. A kubelet that runs has its directories where it has them.
 pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
-    if facts.mode == Mode::Offline || facts.mounts.is_empty() || runs {
+    // But for one whose data are elsewhere: it would run without them.
+    let elsewhere = aligned(facts).is_some_and(|root| root == path);
+    if facts.mode == Mode::Offline || facts.mounts.is_empty() || runs && !elsewhere {
         return None;
     }
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();

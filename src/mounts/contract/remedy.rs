@@ -104,11 +104,11 @@ fn string(pair: &Pair<'_>) -> String {
         }
         (Setting::Named(name), false, _) => format!(
             "set {name} to {root}, for all nodes; if others have another root, drain this node and start its kubelet \
-             with {STANDARD_PATH} as its root"
+             with {STANDARD_PATH} as its root (contract.repair = \"align\" in csihost's settings does, or says how)"
         ),
         (Setting::Missing, false, _) => format!(
             "the driver has no setting for {root}: start the kubelet with {STANDARD_PATH} as its root; its data \
-             can stay where they are, as mounts there"
+             can stay where they are, as mounts there (contract.repair = \"align\" in csihost's settings does that)"
         ),
         (Setting::Unknown, false, _) => {
             format!("tell the driver that the kubelet's root is {root}, or {mount}")

@@ -1,0 +1,96 @@
+//! Engine: copies the state files of a kubelet whose root becomes another one, while it is stopped.
+//!
+//! The lock is not taken: a turn that restarts the kubelet holds it, and waits for this.
+
+use super::apply::vacant;
+use super::kubelet::Said;
+use super::observe::observe_kubelet;
+use super::receipt;
+use crate::host::Host;
+use crate::model::file::{FileFact, Trust};
+use crate::model::path::HostPath;
+use crate::mounts::bridge::{STANDARD_PATH, STATE_DIRECTORY, STATE_FILES};
+use crate::report::journal;
+use anyhow::{Result, bail};
+
+/// What a kubelet keeps of itself since Kubernetes 1.33, beside the others.
+const NEWER: &str = "actuated_pods_state";
+/// Where it keeps its checkpoints, each in a file.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Where what a kubelet left at the standard path is kept, once it has its old root again.
+const ASIDE: &str = "csihost-undone";
+
+/// Moves aside what a kubelet kept of itself at the standard path, once it no longer uses that: it
+/// would be taken for another kubelet's. There was none of it before csihost had it go there.
+pub(super) fn put_aside(host: &Host) -> Result<()> {
+    let standard = HostPath::from(STANDARD_PATH);
+    let names = STATE_FILES.iter().chain([&NEWER, &CHECKPOINTS, &STATE_DIRECTORY]);
+    let there: Vec<&str> = names.copied().filter(|name| host.exists(&standard.join(name))).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    let aside = vacant(host, &standard.join(ASIDE));
+    host.make_directory(&aside, 0o700)?;
+    for name in there {
+        host.rename(&standard.join(name), &aside.join(name))?;
+    }
+    journal::undone("move-aside", &aside.to_string());
+    Ok(())
+}
+
+/// Copies what a kubelet keeps of itself in its root, and the bridge does not bring, to the standard
+/// path; gives what was copied. Nothing that is there is replaced, and where a kubelet has been at the
+/// standard path nothing is done: it has its own by now.
+pub fn copy_state(host: &Host) -> Result<Vec<HostPath>> {
+    let Some(record) = receipt::load(host)?.align.filter(|record| !record.ends) else {
+        return Ok(Vec::new());
+    };
+    let (from, to) = (record.root, HostPath::from(STANDARD_PATH));
+    // Before Kubernetes 1.15 this directory was below the standard path, whatever the root was.
+    let used = |root: &HostPath| host.exists(&root.join(STATE_DIRECTORY));
+    if used(&to) && used(&from) {
+        return Ok(Vec::new());
+    }
+    if let Some(pid) = observe_kubelet(host, &Said::default())?.kubelet.and_then(|kubelet| kubelet.pid) {
+        bail!("a kubelet runs (process {pid}): its state is copied only while it is stopped");
+    }
+    for path in [&from, &to] {
+        if host.canonical(path).as_ref() != Some(path) {
+            bail!("{path} is not there, or is named by a link");
+        }
+        match host.trust(path) {
+            Trust::Root => {}
+            other => bail!("{path} can be changed by others than root: {other:?}"),
+        }
+    }
+    let mut names: Vec<HostPath> = STATE_FILES.iter().chain([&NEWER]).map(|name| from.join(name)).collect();
+    let checkpoints = from.join(CHECKPOINTS);
+    if host.canonical(&checkpoints).as_ref() == Some(&checkpoints) {
+        names.extend(host.list(&checkpoints)?.iter().map(|name| checkpoints.join(name)));
+        host.make_directory(&to.join(CHECKPOINTS), 0o700)?;
+    }
+    let (mut copied, mut failed) = (Vec::new(), Vec::new());
+    for path in names {
+        let Some(below) = path.below(&from) else { continue };
+        let target = to.join(below);
+        match host.file(&path) {
+            FileFact::Absent => {}
+            FileFact::File(file) if file.canonical == path => {
+                if host.exists(&target) {
+                    continue;
+                }
+                match host.write(&target, &file.bytes, file.attributes) {
+                    Ok(()) => copied.push(target),
+                    Err(error) => failed.push(error.to_string()),
+                }
+            }
+            FileFact::Unreadable(why) => failed.push(why),
+            _ => failed.push(format!("{path} is a link, or no file: it is not copied")),
+        }
+    }
+    match failed.as_slice() {
+        [] => Ok(copied),
+        failed => bail!("{}", failed.join("; ")),
+    }
+}

@@ -1,0 +1,63 @@
+//! Having the kubelet use the standard path as its root's string, with its data where they are.
+
+use super::kubelet::{Declaration, KubeletRoot};
+use super::path::HostPath;
+use super::plan::Refusal;
+use super::unit::UnitName;
+use serde::{Deserialize, Serialize};
+
+/// What aligning has changed, for turns in which the kubelet no longer says where its data are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlignRecord {
+    /// The root that the kubelet had, as a directory of the host: its data stay there.
+    pub root: HostPath,
+    /// The setting was taken back; it goes on until the kubelet has started with its old root.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ends: bool,
+}
+
+/// The files of a unit, as systemd reads them: the unit's own first, then its drop-ins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnitTexts {
+    /// Which.
+    pub unit: UnitName,
+    /// Where, and what is in it.
+    pub files: Vec<(HostPath, Vec<u8>)>,
+}
+
+/// What the kubelet's next start goes by; read only where its root is to become another one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NextStart {
+    /// What configuration says, best first.
+    pub declarations: Vec<Declaration>,
+    /// What of it could not be read or understood, and may name a root.
+    pub undecided: Option<String>,
+    /// The units that may start a kubelet.
+    pub units: Vec<UnitTexts>,
+    /// The main configuration file of k3s or RKE2, by unit.
+    pub config_files: Vec<(UnitName, HostPath)>,
+}
+
+/// How far aligning is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alignment {
+    /// No kubelet is known, or where it has its root.
+    Unknown,
+    /// The kubelet uses the standard path; where its data are, if elsewhere.
+    Aligned(Option<HostPath>),
+    /// The steps of this plan make the setting.
+    Planned,
+    /// The setting is made: the kubelet has to start anew.
+    Waits {
+        /// What the kubelet uses until then.
+        from: KubeletRoot,
+        /// What it uses then.
+        to: KubeletRoot,
+        /// The unit that runs it.
+        unit: Option<UnitName>,
+    },
+    /// It must not be, or cannot.
+    Refused(Vec<Refusal>),
+    /// The bridge comes first, and is refused.
+    NoBridge,
+}

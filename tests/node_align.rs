@@ -1,0 +1,236 @@
+//! On real systemd in a container: a kubelet whose root becomes the standard path, with its data where
+//! they are, under running pods.
+//!
+//! Needs root and the feature `node-tests`; see tests/nodes/container.
+
+mod support;
+
+use support::{Node, container};
+
+/// Words for a kubelet with another root, and volumes of its pods.
+const WORDS: &str = "
+    root=/srv/kubelet
+    at_root() { # a kubelet at $root, as an administrator would have it
+        mkdir -p /etc/systemd/system/kubelet.service.d
+        printf '[Service]\\nExecStart=\\nExecStart=/usr/bin/kubelet --root-dir=%s --v=2\\n' $root \
+            >/etc/systemd/system/kubelet.service.d/root.conf
+        broken_node
+    }
+    align() {
+        mkdir -p /etc/csihost
+        printf '[contract]\\nrepair = \"align\"\\n' >/etc/csihost/csihost.toml
+    }
+    pods() { # volumes of three pods
+        local i path
+        for i in 1 2 3; do
+            path=$root/pods/pod-$i/volumes/kubernetes.io~csi/pvc/mount
+            mkdir -p $path
+            mount -t tmpfs -o size=64k pvc-$i $path
+            echo $i >$path/data
+        done
+        echo noted >$root/memory_manager_state; chmod 640 $root/memory_manager_state
+        mkdir -p -m 700 $root/checkpoints; echo point >$root/checkpoints/one
+    }
+    alive() {
+        local i base
+        for i in 1 2 3; do
+            for base in $root $standard; do
+                [ \"$(cat $base/pods/pod-$i/volumes/kubernetes.io~csi/pvc/mount/data)\" = $i ] ||
+                    fail \"pod-$i lost its volume below $base after: $*\"
+            done
+        done
+    }
+    uses() { # ROOT: the kubelet that runs has it
+        local said
+        said=$(csihost detect --json | tr -d ' \\n')
+        case $said in *'\"root_dir\":\"'$1'\"'*) ;; *) fail \"not $1: $said\" ;; esac
+    }
+    started() { systemctl show -P ExecMainStartTimestampMonotonic kubelet; }
+    checks() { # ID STATUS: what check says
+        local found
+        found=$(csihost check --json | tr -d ' \\n') || :
+        case $found in *'\"id\":\"'$1'\",\"status\":\"'$2'\"'*) ;; *) csihost check; fail \"$1 is not $2\" ;; esac
+    }
+    # All is as it is to be with a kubelet at the standard path.
+    aligned() {
+        uses $standard
+        nothing_planned; bridged; travels
+        checks align pass; checks bridge pass
+    }
+";
+
+fn lives(node: Node) {
+    node.option(&["--timeout", "240"])
+        .then(&format!(
+            "{WORDS}
+             # The volumes are gone with the boot, and the rest is as it was.
+             aligned
+             grep -F 'noted' $root/memory_manager_state
+             # What somebody takes away on purpose stays away.
+             systemctl stop kubelet; rm $standard/memory_manager_state; systemctl start kubelet
+             [ ! -e $standard/memory_manager_state ]
+             aligned
+
+             # Undone, it goes on until the kubelet restarts, also with another turn in between.
+             rm /etc/csihost/csihost.toml
+             csihost undo >said 2>&1 || :; cat said
+             grep -F 'when it restarts' said
+             [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
+             uses $standard; bridged; checks align warn
+             csihost apply; nothing_planned; uses $standard; bridged
+             systemctl restart kubelet
+             uses $root
+             csihost apply; ready
+             [ -e $standard/csihost-undone/pod-resources ]
+             csihost undo >said 2>&1 || :; cat said
+             not_bridged
+             [ ! -e /etc/systemd/system/csihost-align.service ]
+             [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
+             # What made the standard path a shared mount may be in use until the next boot.
+             [ ! -e /var/lib/csihost/receipt.json ] || mountpoint -q $standard"
+        ))
+        .run(&format!(
+            "{WORDS}
+             at_root; install_program; pods; uses $root; align
+             before=$(started)
+             csihost apply; alive apply
+             # Nothing is restarted, and that is told.
+             [ \"$(started)\" = \"$before\" ]
+             uses $root; nothing_planned; bridged
+             says 'takes effect when the kubelet restarts' csihost status
+             says 'takes effect when the kubelet restarts' csihost check
+             checks align warn
+
+             # What is there already is not written over.
+             mkdir -p $standard/checkpoints; echo older >$standard/checkpoints/one
+             systemctl restart kubelet; alive a restart
+             aligned; alive a turn
+             [ \"$(cat $standard/memory_manager_state)\" = noted ]
+             [ \"$(stat -c %a $standard/memory_manager_state)\" = 640 ]
+             [ \"$(cat $standard/checkpoints/one)\" = older ]
+             csihost apply; nothing_planned
+
+             # The kubelet lets go of a pod by its new path.
+             umount $standard/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount
+             for base in $root $standard; do
+                 if mountpoint -q $base/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount; then fail 'still mounted'; fi
+             done
+             rm -r $standard/pods/pod-1; [ ! -e $root/pods/pod-1 ]
+             csihost apply; aligned"
+        ));
+}
+
+#[test]
+fn pods_live_on_while_their_kubelet_goes_over_to_the_standard_path() {
+    lives(container().shared_root());
+}
+
+#[test]
+fn pods_live_on_where_the_root_is_not_shared_too() {
+    lives(container());
+}
+
+#[test]
+fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_program; pods; align
+         csihost apply --restart-kubelet
+         alive the restart; aligned
+         before=$(started)
+         csihost apply --restart-kubelet
+         [ \"$(started)\" = \"$before\" ]"
+    ));
+}
+
+#[test]
+fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_csihost; pods; align
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
+         for try in $(seq 100); do [ -e $setting ] && break; sleep 0.1; done
+         [ -e $setting ] || fail 'the agent did nothing'
+         before=$(started); sleep 2
+         [ \"$(started)\" = \"$before\" ]; uses $root; alive the agent
+         says 'takes effect when the kubelet restarts' csihost status
+         systemctl restart kubelet; alive a restart
+         for try in $(seq 100); do csihost status | grep -qF 'takes effect' || break; sleep 0.1; done
+         aligned
+         # Somebody's change of the unit is followed.
+         sed -i 's/--v=2/--v=4/' /etc/systemd/system/kubelet.service.d/root.conf; systemctl daemon-reload
+         for try in $(seq 100); do grep -qF -e '--v=4 --root-dir=/var/lib/kubelet' $setting && break; sleep 0.1; done
+         grep -F -e '--v=4 --root-dir=/var/lib/kubelet' $setting; nothing_planned"
+    ));
+}
+
+#[test]
+fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         mkdir -p /etc/systemd/system/kubelet.service.d
+         cat >/etc/systemd/system/kubelet.service.d/10-kubeadm.conf <<-'END'
+	[Service]
+	EnvironmentFile=-/var/lib/kubelet/kubeadm-flags.env
+	EnvironmentFile=-/etc/default/kubelet
+	ExecStart=
+	ExecStart=/usr/bin/kubelet $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
+	END
+         printf '# mine\\nKUBELET_EXTRA_ARGS=\"--node-ip=127.0.0.1 --root-dir=%s\"\\n' $root >/etc/default/kubelet
+         cp /etc/default/kubelet given
+         broken_node; install_program; pods; uses $root; align
+         csihost apply --restart-kubelet; alive the restart; aligned
+         [ ! -e /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf ]
+         # A line that somebody takes away comes back.
+         cp given /etc/default/kubelet
+         csihost apply; nothing_planned
+         grep -F -e '--root-dir=/var/lib/kubelet' /etc/default/kubelet
+         rm -r /etc/csihost; csihost undo || :
+         cmp given /etc/default/kubelet
+         systemctl restart kubelet; uses $root; alive the end"
+    ));
+}
+
+#[test]
+fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         at_root; install_program; pods; align
+         # A volume that no bridge brings: before there is one, and then.
+         volume=$root/pods/pod-1/volumes/kubernetes.io~csi/pvc/mount
+         mount --make-unbindable $volume
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
+         refused() {{ # ID TEXT
+             csihost plan --json >plan || :
+             grep -F \"$1\" plan && grep -F \"$2\" plan || {{ cat plan; fail \"no $1\"; }}
+             fails 'refused' csihost apply
+             [ ! -e $setting ]; uses $root; alive \"$1\"
+             checks align fail
+         }}
+         for turn in 1 2; do
+             csihost plan --json >plan || :
+             grep -F align-unseen-volumes plan; grep -F pod-1 plan
+             fails refused csihost apply; bridged
+             [ ! -e $setting ]
+         done
+         umount $volume; mount -t tmpfs pvc-1 $volume; echo 1 >$volume/data
+
+         mkdir $root/other; mount -t tmpfs other $root/other
+         refused align-mounts-outside $root/other
+         umount $root/other
+
+         raw=$root/plugins/kubernetes.io/csi/volumeDevices/publish/pvc-9
+         mkdir -p $raw; mount -t tmpfs raw $raw
+         refused align-block-volumes $raw
+         umount $raw
+
+         mkdir $standard/pod-resources
+         refused align-other-kubelet pod-resources
+         rmdir $standard/pod-resources
+
+         printf '[kubelet]\\nroot-dir = \"%s\"\\n' $root >>/etc/csihost/csihost.toml
+         refused align-root-given $root
+         align
+         csihost apply; [ -e $setting ]"
+    ));
+}
