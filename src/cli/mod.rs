@@ -203,7 +203,9 @@ mod tests {
         if !command.has_subcommands() {
             verbs.push(words.clone());
         }
-        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+        // What csihost itself runs is not for people.
+        let shown = |verb: &&clap::Command| verb.get_name() != "help" && !verb.is_hide_set();
+        for verb in command.get_subcommands().filter(shown) {
             self::verbs(verb, &format!("{words} "), verbs);
         }
     }
