@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// How long the same is not told again.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// How long it is known how often something came that was not told.
+const REMEMBERED: Duration = Duration::from_secs(3600);
+
 static LIMITS: Mutex<Option<Limits>> = Mutex::new(None);
 
 /// From now on messages are limited.
@@ -46,8 +49,9 @@ impl Limits {
             Some((_, 0)) | None => String::new(),
             Some((_, unsaid)) => format!(" ({unsaid} more times since this was told last)"),
         };
-        // What was told long ago and came no more is forgotten.
-        self.told.retain(|_, (at, unsaid)| *unsaid > 0 || now.duration_since(*at) < PAUSE);
+        // What was told long ago and came no more is forgotten; how often it came is, too, one day.
+        self.told
+            .retain(|_, (at, unsaid)| now.duration_since(*at) < if *unsaid > 0 { REMEMBERED } else { PAUSE });
         self.told.insert(key, (now, 0));
         Some(again)
     }
