@@ -90,6 +90,16 @@ define share
 	    gzip -9nc >$(TARGET)/$(1)/release/share/changelog.Debian.gz
 endef
 
+# The rpm for the target $(1), with the options $(2). It would hold times of files that are older than
+# the last commit, which no two checkouts share: so it is made of copies of one age.
+define make_rpm
+	stage=$$(mktemp -d); cp -a Cargo.toml LICENSE *.md units packaging os-profiles docs src $$stage/; \
+	mkdir -p $$stage/target/$(1)/release; \
+	cp -a $(TARGET)/$(1)/release/{csihost,share} $$stage/target/$(1)/release/; \
+	find $$stage -exec touch -h -d @$$SOURCE_DATE_EPOCH {} +; \
+	(cd $$stage && $(CARGO_GENERATE_RPM) --target $(1) --target-dir $$stage/target $(2)); rm -rf $$stage
+endef
+
 # Only Cargo knows whether the program is up to date; a package is made anew if it is
 # older than the program or than what goes into it.
 program: tools-deb
@@ -108,7 +118,7 @@ rpm: deb tools-rpm
 	@rpm=$$(ls $(TARGET)/rpm/csihost-*.rpm 2>/dev/null || :); \
 	if [ -z "$$rpm" ] || [ $(TARGET)/debian/csihost_*.deb -nt "$$rpm" ]; then \
 	    rm -f $(TARGET)/rpm/csihost-*.rpm; mkdir -p $(TARGET)/rpm; \
-	    $(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress gzip --output $(TARGET)/rpm/; \
+	    $(call make_rpm,$(AMD64),--payload-compress gzip --output $(TARGET)/rpm/); \
 	fi; \
 	ls $(TARGET)/rpm/csihost-*.rpm
 
@@ -132,7 +142,7 @@ packages: tools-deb tools-rpm
 	    fi; \
 	    $(call share,$$triple); \
 	    $(CARGO_DEB) deb --quiet --locked --no-build --no-strip --target $$triple --output $(TARGET)/packages/; \
-	    $(CARGO_GENERATE_RPM) --target $$triple --target-dir $(TARGET) --payload-compress gzip --output $(TARGET)/packages/; \
+	    $(call make_rpm,$$triple,--payload-compress gzip --output $(TARGET)/packages/); \
 	    install $(TARGET)/$$triple/release/csihost $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*}; \
 	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -qE 'static(-pie|ally) linked' || \
 	        { echo "the program for $$triple is not static" >&2; exit 1; }; \

@@ -212,3 +212,21 @@ fn every_root_that_the_pages_name_is_the_one_that_scenes_of_such_nodes_give() {
         assert!(read("docs/README.md").contains(&format!("`{root}`")), "{root}");
     }
 }
+
+/// A page that sends its reader to a test or a source sends them to one that is there.
+#[test]
+fn every_file_of_the_project_that_the_pages_name_is_there() {
+    let mut count = 0;
+    for (page, text) in pages() {
+        for name in text.split('`').skip(1).step_by(2) {
+            let ours = ["tests/", "src/", "units/", "packaging/", "os-profiles/", "docs/"];
+            if ours.iter().any(|start| name.starts_with(start)) && !name.contains(['*', '{', ' ', ',', '\n'])
+            {
+                let name = name.split("::").next().unwrap();
+                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(name).exists(), "{page}: {name}");
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 20, "{count}");
+}

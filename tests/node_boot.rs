@@ -135,3 +135,15 @@ fn an_image_that_was_made_ready_boots_ready_with_a_name_of_its_own() {
              umount /srv/image",
         );
 }
+
+#[test]
+fn the_program_needs_nothing_of_the_system_that_it_runs_on() {
+    plain().run(
+        "mkdir /srv/empty
+         cp /share/csihost /srv/empty/
+         # Not even a loader, a library or a shell.
+         [ \"$(ls /srv/empty)\" = csihost ]
+         chroot /srv/empty /csihost --version
+         chroot /srv/empty /csihost profile list | grep -q flatcar",
+    );
+}
