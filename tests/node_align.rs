@@ -234,3 +234,44 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
          csihost apply; [ -e $setting ]"
     ));
 }
+
+#[test]
+fn after_it_a_plugin_that_knows_only_the_standard_path_publishes_ten_times_over_in_each_arrangement() {
+    let printed = container().shared_root().option(&["--timeout", "240"]).run(&format!(
+        "{WORDS}
+         . /share/plugin.sh
+         holds() {{
+             csihost check --json >check || :
+             grep -o '\"holds\": *[a-z]*' check | grep -q $1 || {{ grep -A12 contracts check; fail \"the contract is not $1\"; }}
+         }}
+         at_root; install_program; pods; align
+         string=$root s=$standard st=plugins/kubernetes.io/csi
+         csihost apply
+         each() {{ # holds true|false, of each arrangement
+             local i
+             arrangement() {{
+                 local what=$1; shift
+                 [ $1 = false ] || echo \"=== $what\"
+                 for i in {{1..10}}; do
+                     plugin $standard/plugins/x.example \"${{@:2}}\"
+                     holds $1
+                     if [ $1 = false ]; then
+                         if publishes >/dev/null 2>&1; then fail 'it is not broken'; fi
+                         end_plugin
+                         return
+                     fi
+                     publishes
+                     end_plugin
+                 done
+             }}
+             arrangement 'the whole standard path' $1 $s:$s:rshared
+             arrangement 'pods and staging, as Longhorn has them' $1 $s/$st:$s/$st:rshared $s/pods:$s/pods:rshared
+             arrangement 'pods alone' $1 $s/pods:$s/pods:rshared
+             arrangement 'pods and plugins' $1 $s/plugins:$s/plugins:rshared $s/pods:$s/pods:rshared
+         }}
+         each false
+         csihost apply --restart-kubelet
+         string=$standard; aligned; each true; alive publishes; aligned"
+    ));
+    assert_eq!(printed.matches("=== ").count(), 4, "{printed}");
+}

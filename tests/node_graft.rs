@@ -169,6 +169,13 @@ fn a_helper_that_is_killed_leaves_the_container_as_it_was_or_grafted() {
         CSIHOST_GRAFT=$(sed 's/"started":[0-9]*/"started":7/' <<<"$right") fails 'is gone' csihost graft-into
         CSIHOST_GRAFT=$(sed 's/"namespace":[0-9]*/"namespace":7/' <<<"$right") fails 'another mount namespace' csihost graft-into
         CSIHOST_GRAFT=$(sed 's/"pid":[0-9]*/"pid":1/' <<<"$right") fails 'is gone' csihost graft-into
+        setpriv --reuid 65534 --clear-groups --inh-caps=-all bash -c 'exec sleep 1000' & other=$!
+        until [[ $(</proc/$other/comm) == sleep ]]; do :; done
+        at=/proc/$other
+        order=$(sed "s/\"pid\":[0-9]*/\"pid\":$other/; s/\"started\":[0-9]*/\"started\":$(sed 's/.*) //' $at/stat | cut -d' ' -f20)/
+            s/\"namespace\":[0-9]*/\"namespace\":$(readlink $at/ns/mnt | tr -dc 0-9)/" <<<"$right")
+        CSIHOST_GRAFT=$order fails 'runs as user 65534' csihost graft-into
+        kill $other
         fails 'it is csihost that runs this' csihost graft-into
         same before /proc/$plugin_pid/mountinfo
         for here in "${{!how[@]}}"; do echo "left with $here mounts: ${{how[$here]}} times"; done"#

@@ -88,6 +88,11 @@ pub fn graft_into(undo: bool) -> Result<()> {
     if door.namespace()? != graft.namespace {
         bail!("process {} has another mount namespace by now", graft.pid);
     }
+    // Who may not mount on the host has nothing to graft, whatever it calls itself.
+    let user = proc.user(graft.pid).with_context(gone)?;
+    if user != 0 {
+        bail!("process {} of {} runs as user {user}, and not as root", graft.pid, graft.name);
+    }
     if undo {
         let left = door.ungraft(&graft.binds)?;
         if !left.is_empty() {
