@@ -1,9 +1,9 @@
 //! Engine: what the last turn left for `status`.
 
 use super::receipt::Store;
-use super::turn::Seen;
 use crate::host::{Host, Watch};
 use crate::model::file::FileFact;
+use crate::model::finding::Finding;
 use crate::model::generated::{Origin, generate, origin};
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
@@ -12,6 +12,7 @@ use crate::report::journal;
 use crate::report::textfile::metrics;
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The file of the last turn.
@@ -21,7 +22,13 @@ fn path() -> HostPath {
 
 /// Writes what a turn did, and tells Prometheus where the settings ask for it; gives what was written,
 /// counted after the turns before. The lock must be held.
-pub(super) fn record(host: &Host, settings: &Settings, seen: &Seen, status: Status) -> Result<Status> {
+pub(super) fn record(
+    host: &Host,
+    settings: &Settings,
+    generated: &BTreeSet<HostPath>,
+    findings: &[Finding],
+    status: Status,
+) -> Result<Status> {
     // What csihost tells others decides nothing, and is not watched: it would wake the agent.
     let host = &host.aside()?;
     // A file that cannot be read has nothing to follow.
@@ -29,7 +36,8 @@ pub(super) fn record(host: &Host, settings: &Settings, seen: &Seen, status: Stat
     let mut bytes = serde_json::to_vec_pretty(&status)?;
     bytes.push(b'\n');
     host.write_volatile(&path(), &bytes, 0o644)?;
-    if let Err(error) = textfile(host, settings.textfile.as_ref(), seen, &status) {
+    let text = metrics(&status, findings);
+    if let Err(error) = textfile(host, settings.textfile.as_ref(), generated, &text) {
         journal::no_metrics(&format!("{error:#}"));
     }
     Ok(status)
@@ -38,8 +46,14 @@ pub(super) fn record(host: &Host, settings: &Settings, seen: &Seen, status: Stat
 /// What a file of metrics is called, and no other file that csihost generates.
 const METRICS: &[u8] = b".prom";
 
-fn textfile(host: &Host, wanted: Option<&HostPath>, seen: &Seen, status: &Status) -> Result<()> {
-    let ours = seen.facts.generated.iter().filter(|path| path.as_bytes().ends_with(METRICS));
+/// Puts `text` where it is `wanted`, and takes away what is elsewhere; `generated` are csihost's files.
+fn textfile(
+    host: &Host,
+    wanted: Option<&HostPath>,
+    generated: &BTreeSet<HostPath>,
+    text: &str,
+) -> Result<()> {
+    let ours = generated.iter().filter(|path| path.as_bytes().ends_with(METRICS));
     for old in ours.filter(|&path| Some(path) != wanted) {
         // One that somebody edited is theirs.
         if whose(host, old)? == Some(Origin::Ours) {
@@ -61,8 +75,8 @@ fn textfile(host: &Host, wanted: Option<&HostPath>, seen: &Seen, status: &Status
     if let Some(Origin::Edited | Origin::Foreign) = whose(host, path)? {
         bail!("will not write {path}: it is somebody else's; remove it, or name another one");
     }
-    let bytes = generate(&metrics(status, &seen.findings));
-    if seen.facts.generated.contains(path) {
+    let bytes = generate(text);
+    if generated.contains(path) {
         host.write_volatile(path, &bytes, 0o644)?;
         return Ok(());
     }

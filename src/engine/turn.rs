@@ -116,7 +116,7 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     }
     let mut status = conclude(&seen, steps, settled, started);
     if host.mode() == Mode::Live {
-        status = status::record(host, &config.settings, &seen, status)?;
+        status = status::record(host, &config.settings, &seen.facts.generated, &seen.findings, status)?;
     }
     journal::verdict(&status);
     Ok(Report { status, findings: seen.findings })

@@ -62,7 +62,7 @@ impl Turns {
         }
         let status = conclude(&seen, steps, settled, started);
         self.told.tell(&seen, &status);
-        let status = status::record(host, &config.settings, &seen, status)?;
+        let status = status::record(host, &config.settings, &seen.facts.generated, &seen.findings, status)?;
         Ok((seen, status))
     }
 
