@@ -113,6 +113,9 @@ pub fn graft_into(undo: bool) -> Result<()> {
     if proc.started(graft.pid) != Some(graft.started) {
         bail!("{}", gone());
     }
+    if proc.mount_namespace(graft.pid) != Some(graft.namespace) {
+        bail!("process {} went to another mount namespace meanwhile", graft.pid);
+    }
     Ok(())
 }
 
