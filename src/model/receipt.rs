@@ -193,6 +193,11 @@ impl Receipt {
 
     /// Notes that `what` is about to be changed; the same intention twice is one.
     pub fn intend(&mut self, what: Changed) {
+        // A file that is as it was before an earlier change has nothing left of that.
+        if let Changed::Patched { path: of, before: state, .. } = &what {
+            let moot = |change: &Change| matches!(&change.what, Changed::Patched { path, before, .. } if path == of && before == state);
+            self.changes.retain(|change| !moot(change) || change.what == what);
+        }
         self.changes.retain(|change| change.done || change.what != what);
         if !self.changes.iter().any(|change| change.what == what) {
             self.changes.push(Change { done: false, what });
@@ -244,6 +249,23 @@ impl Default for Receipt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_brought_back_and_changed_anew_is_one_change() {
+        let patched = |before: &str, after: &str| Changed::Patched {
+            path: HostPath::from("/etc/x"),
+            splices: Vec::new(),
+            before: Digest::of(before.as_bytes()),
+            after: Digest::of(after.as_bytes()),
+        };
+        let mut receipt = Receipt::new();
+        for (before, after) in [("a", "b"), ("", "c"), ("", "d"), ("", "e"), ("e", "f")] {
+            receipt.intend(patched(before, after));
+            receipt.done(&patched(before, after));
+        }
+        let left: Vec<Changed> = receipt.changes.into_iter().map(|change| change.what).collect();
+        assert_eq!(left, [patched("a", "b"), patched("", "e"), patched("e", "f")]);
+    }
 
     #[test]
     fn an_intention_repeated_after_a_crash_is_recorded_once() {
