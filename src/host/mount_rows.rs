@@ -3,9 +3,10 @@
 //! The kernel writes /proc/PID/mountinfo as it is read, a page at a time, and the writing is what
 //! costs: some 0.6 microseconds a row. Whoever needs only the first rows need not pay for the others.
 
+use super::Result;
 use super::process::{LARGEST, Proc};
-use super::{HostError, Result};
-use nix::Error as Errno;
+use super::read::io_failed;
+use crate::model::path::HostPath;
 use std::fs::File;
 use std::io::Read;
 
@@ -43,8 +44,7 @@ impl MountRows {
             match read {
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-                    return Err(HostError { tried: "read", path: format!("/proc/{}", self.name), errno });
+                    return Err(io_failed("read", &HostPath::from("/proc").join(&self.name))(error));
                 }
                 Ok(0) => self.whole = true,
                 Ok(_) if self.text.len() as u64 > LARGEST => self.whole = true,

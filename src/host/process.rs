@@ -7,6 +7,7 @@
 
 use super::diag::Diag;
 use super::proc_text::{arguments, inode_of, start_time, status, watches};
+use super::read::io_failed;
 use super::walk::Last;
 use super::{Host, HostError, Result, failed, open_in};
 use crate::model::facts::Mode;
@@ -122,12 +123,7 @@ impl Proc<'_> {
     pub fn read(&self, name: &str, buffer: &mut Vec<u8>) -> Result<()> {
         buffer.clear();
         let read = self.open_file(name)?.take(LARGEST).read_to_end(buffer);
-        let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        read.map(|_| ()).map_err(|error| HostError {
-            tried: "read",
-            path: format!("/proc/{name}"),
-            errno: errno(error),
-        })
+        read.map(|_| ()).map_err(|error| io_failed("read", &HostPath::from("/proc").join(name))(error))
     }
 
     /// Opens /proc/`name` for reading.

@@ -1,6 +1,7 @@
 //! Edge: what a capture needs: which paths were asked for, bare entries of directories, and files
 //! of any size up to a limit.
 
+use super::read::io_failed;
 use super::walk::{Last, kind};
 use super::{Host, HostError, Result, failed, open_in};
 use crate::model::path::HostPath;
@@ -55,10 +56,7 @@ impl Host {
 
     /// The same host, for what nobody wants to know: files that decide nothing.
     pub fn aside(&self) -> Result<Self> {
-        let root = self.root.try_clone();
-        let errno = |error: std::io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-        let failed = failed("open", &HostPath::root());
-        let root = root.map_err(|error| failed(errno(error)))?;
+        let root = self.root.try_clone().map_err(io_failed("open", &HostPath::root()))?;
         Ok(Self { root, mode: self.mode, owner: self.owner, asked: None })
     }
 
@@ -145,7 +143,7 @@ impl Host {
             .map_err(failed("read", path))?;
         let mut bytes = Vec::new();
         let read = std::fs::File::from(fd).take(limit).read_to_end(&mut bytes);
-        read.map_err(super::read::io_failed("read", path))?;
+        read.map_err(io_failed("read", path))?;
         Ok(bytes)
     }
 }
