@@ -100,6 +100,11 @@ fn bridged(bridge: &Bridge) -> Finding {
     let missing: Vec<String> =
         bridge.spans.iter().filter(|span| !span.mounted).map(|span| span.place.to_string()).collect();
     match missing.as_slice() {
+        [] if bridge.is_whole() => Finding::new(
+            ID,
+            CheckStatus::Pass,
+            format!("the whole of {} is at {}, in the place of a link to it", bridge.root, bridge.standard),
+        ),
         [] => {
             let names = bridge.spans.iter().filter_map(|span| span.place.below(&bridge.standard)).map(shown);
             let names = names.collect::<Vec<_>>().join(", ");

@@ -7,6 +7,7 @@ use super::kubelet::Said;
 use super::observe::observe_kubelet;
 use super::receipt;
 use crate::host::Host;
+use crate::model::align::AlignRecord;
 use crate::model::file::{FileFact, Trust};
 use crate::model::path::HostPath;
 use crate::mounts::bridge::{STANDARD_PATH, STATE_DIRECTORY, STATE_FILES};
@@ -23,7 +24,10 @@ const ASIDE: &str = "csihost-undone";
 
 /// Moves aside what a kubelet kept of itself at the standard path, once it no longer uses that: it
 /// would be taken for another kubelet's. There was none of it before csihost had it go there.
-pub(super) fn put_aside(host: &Host) -> Result<()> {
+pub(super) fn put_aside(host: &Host, record: &AlignRecord) -> Result<()> {
+    if !record.moves() {
+        return Ok(());
+    }
     let standard = HostPath::from(STANDARD_PATH);
     let names = STATE_FILES.iter().chain([&NEWER, &CHECKPOINTS, &STATE_DIRECTORY]);
     let there: Vec<&str> = names.copied().filter(|name| host.exists(&standard.join(name))).collect();
@@ -43,7 +47,7 @@ pub(super) fn put_aside(host: &Host) -> Result<()> {
 /// path; gives what was copied. Nothing that is there is replaced, and where a kubelet has been at the
 /// standard path nothing is done: it has its own by now.
 pub fn copy_state(host: &Host) -> Result<Vec<HostPath>> {
-    let Some(record) = receipt::load(host)?.align.filter(|record| !record.ends) else {
+    let Some(record) = receipt::load(host)?.align.filter(|record| !record.ends && record.moves()) else {
         return Ok(Vec::new());
     };
     let (from, to) = (record.root, HostPath::from(STANDARD_PATH));

@@ -3,13 +3,13 @@
 //! Before a step the receipt says what is about to change, after it that it has; a failed step
 //! stops what needs it and nothing else.
 
+use super::link;
 use super::receipt::Store;
 use super::unmount::unmount;
 use crate::host::{Host, HostError};
 use crate::iscsi::initiator;
-use crate::model::align::AlignRecord;
 use crate::model::digest::Digest;
-use crate::model::edit;
+use crate::model::edit::{self, Text};
 use crate::model::file::{Attributes, FileFact};
 use crate::model::generated::{Origin, origin};
 use crate::model::path::HostPath;
@@ -84,12 +84,9 @@ impl<M: ServiceManager> Writer<'_, M> {
 
     fn note_bridge(&mut self, plan: &Plan) -> Result<()> {
         // Before the first step: where the kubelet's data are must be known once its root has changed.
-        if let Some(root) = &plan.aligns {
-            let align = Some(AlignRecord { root: root.clone(), ends: false });
-            if self.store.receipt.align != align {
-                self.store.receipt.align = align;
-                self.store.save()?;
-            }
+        if plan.aligns.is_some() && self.store.receipt.align != plan.aligns {
+            self.store.receipt.align.clone_from(&plan.aligns);
+            self.store.save()?;
         }
         let earlier = self.store.receipt.bridge.as_ref();
         if let Some(root) = &plan.bridge
@@ -184,6 +181,13 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.receipt.reload_pending |= is_systemds(path);
                 self.store.intend(&what)?;
                 self.host.move_to(path, &to)?;
+                self.store.done(&what)
+            }
+            Action::ReplaceLink { path, mode } => {
+                self.reload().await?;
+                let what = Changed::Replaced { path: path.clone(), to: Text(self.host.link(path)?) };
+                self.store.intend(&what)?;
+                link::replace(self.host, path, *mode)?;
                 self.store.done(&what)
             }
             Action::Graft(graft) => self.graft(graft).await,

@@ -13,6 +13,7 @@ mod inspect;
 mod install;
 mod kubelet;
 mod layered;
+mod link;
 mod manager;
 mod observe;
 mod picture;

@@ -112,6 +112,7 @@ pub(super) async fn observe<M: ServiceManager>(
         started: receipt.started().cloned().collect(),
         units_read_only: host.mode() == Mode::Live && host.read_only(&HostPath::from(UNITS)),
         bridge: receipt.bridge.clone(),
+        whole: receipt.align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
         align: receipt.align.clone(),
         next_start: aligns.then(|| next_start(host, &said.configuration)),
         restart_kubelet: config.restart_kubelet,

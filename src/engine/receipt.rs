@@ -109,6 +109,7 @@ fn happened(host: &Host, what: &Changed) -> Option<bool> {
         Changed::Patched { path, after, .. } | Changed::Created { path, after } => {
             Some(host.file(path).bytes().is_some_and(|bytes| Digest::of(bytes) == *after))
         }
+        Changed::Replaced { path, .. } => Some(host.link(path).is_err()),
         Changed::Moved { path, to } => Some(host.exists(to) && !host.exists(path)),
         Changed::Installed { .. }
         | Changed::Grafted { .. }

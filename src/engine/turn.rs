@@ -136,9 +136,7 @@ pub(super) async fn turn<M: ServiceManager>(
     remember(&mut store, &seen.facts, config)?;
     let pending = store.receipt.reload_pending;
     // That a kubelet's data stay where they are has to be known, whether or not a file is written.
-    let noted = seen.plan.aligns.as_ref().is_none_or(|root| {
-        store.receipt.align.as_ref().is_some_and(|align| align.root == *root && !align.ends)
-    });
+    let noted = seen.plan.aligns.is_none() || store.receipt.align == seen.plan.aligns;
     if seen.plan.is_empty() && !pending && noted {
         return Ok((seen, Vec::new(), true));
     }
@@ -195,8 +193,9 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     // The kubelet has its data where it looks for them again.
     let kubelet = facts.detection.kubelet.as_ref().filter(|kubelet| kubelet.pid.is_some());
     let over = kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
-    if over && receipt.align.take_if(|align| align.ends).is_some() {
-        super::align::put_aside(store.host)?;
+    // A mount in the place of a link goes on until that is back.
+    if over && let Some(record) = receipt.align.take_if(|align| align.ends && !align.whole) {
+        super::align::put_aside(store.host, &record)?;
     }
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)

@@ -3,6 +3,8 @@
 //! The bridge's unit files go at once; a bridge that carries volumes of running pods stays
 //! mounted until a reboot, because unmounting it would take them from both trees.
 
+mod align;
+
 use super::apply::is_systemds;
 use super::config::Config;
 use super::manager::{Manager, manager};
@@ -103,7 +105,17 @@ impl<M: ServiceManager> Undo<'_, M> {
             align.ends = true;
             self.store.save()?;
         }
-        let changes: Vec<Changed> = self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
+        let mut changes: Vec<Changed> =
+            self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
+        if let Some(why) = self.link_waits(&changes)? {
+            changes.retain(|change| !align::is_of_mount(change));
+            journal::left("restore", STANDARD_PATH, &why);
+            self.fates.push(Undone {
+                target: STANDARD_PATH.to_owned(),
+                what: "restore",
+                fate: Fate::Left(why),
+            });
+        }
         // Grafts lie on the bridge.
         for change in &changes {
             if let Changed::Grafted { graft } = change {
@@ -177,6 +189,12 @@ impl<M: ServiceManager> Undo<'_, M> {
                 self.settle(change, "remove", path.to_string(), fate)?;
             }
         }
+        for change in &changes {
+            if let Changed::Replaced { path, to } = change {
+                let fate = self.restore_link(path, &to.0);
+                self.settle(change, "restore", path.to_string(), fate)?;
+            }
+        }
         self.end_alignment()?;
         if self.store.receipt.changes.is_empty() && self.store.receipt.align.is_none() {
             self.store.remove()?;
@@ -184,32 +202,6 @@ impl<M: ServiceManager> Undo<'_, M> {
             self.store.save()?;
         }
         Ok(self.fates)
-    }
-
-    /// A kubelet at the standard path still finds its data by the bridge; one that has its old root
-    /// again, or will have it at its next start, does not need that.
-    fn end_alignment(&mut self) -> Result<()> {
-        let Some(align) = &self.store.receipt.align else { return Ok(()) };
-        let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Said::default())?.kubelet;
-        let running = kubelet.filter(|kubelet| kubelet.pid.is_some());
-        let over = match &running {
-            Some(kubelet) => kubelet.root_dir != KubeletRoot::standard(),
-            None => self.store.receipt.changes.is_empty(),
-        };
-        if over {
-            super::align::put_aside(self.host)?;
-            self.store.receipt.align = None;
-        } else if running.is_some() {
-            let why = format!(
-                "its root becomes {} again when it restarts; then run csihost undo again. With a static policy \
-                 of the CPU or memory manager drain the node first: what the kubelet noted since stays in {STANDARD_PATH}",
-                align.root
-            );
-            journal::left("restore", "the kubelet's root", &why);
-            let target = "the kubelet's root".to_owned();
-            self.fates.push(Undone { target, what: "restore", fate: Fate::AtBoot(why) });
-        }
-        Ok(())
     }
 
     /// multipathd goes by csihost's file until it is told that it is gone.

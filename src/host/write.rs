@@ -154,6 +154,25 @@ impl Host {
         sync_directory(target_dir).map_err(failed("sync the directory of", to))
     }
 
+    /// Exchanges what is at two names of one directory, links not followed; at once, where the file
+    /// system can (renameat2(2), RENAME_EXCHANGE).
+    pub fn exchange(&self, one: &HostPath, other: &HostPath) -> Result<()> {
+        let (walked, beside) = (self.walk(one, Last::Keep)?, self.walk(other, Last::Keep)?);
+        let (dir, name, spare) = (walked.parent(self), walked.name.as_slice(), beside.name.as_slice());
+        let exchanged = match renameat2(dir, name, beside.parent(self), spare, RenameFlags::RENAME_EXCHANGE) {
+            // ZFS before 2.2.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                let third = [spare, b".1"].concat();
+                renameat(dir, name, dir, third.as_slice())
+                    .and_then(|()| renameat(dir, spare, dir, name))
+                    .and_then(|()| renameat(dir, third.as_slice(), dir, spare))
+            }
+            exchanged => exchanged,
+        };
+        exchanged.map_err(failed("exchange", one))?;
+        sync_directory(dir).map_err(failed("sync the directory of", one))
+    }
+
     /// Moves what is at `from` to `to`, where nothing may be; a file also to another file system.
     pub fn move_to(&self, from: &HostPath, to: &HostPath) -> Result<()> {
         match self.rename(from, to) {

@@ -11,9 +11,20 @@ use serde::{Deserialize, Serialize};
 pub struct AlignRecord {
     /// The root that the kubelet had, as a directory of the host: its data stay there.
     pub root: HostPath,
+    /// The standard path was a link to the root; in its place is a directory, with the whole root bound
+    /// to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub whole: bool,
     /// The setting was taken back; it goes on until the kubelet has started with its old root.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
+}
+
+impl AlignRecord {
+    /// Whether the kubelet has another directory at the standard path than it had before.
+    pub fn moves(&self) -> bool {
+        !self.whole && self.root != *KubeletRoot::standard().as_path()
+    }
 }
 
 /// The files of a unit, as systemd reads them: the unit's own first, then its drop-ins.

@@ -140,6 +140,8 @@ pub struct Facts {
     pub bridge: Option<BridgeRecord>,
     /// The kubelet's root that became the standard path in earlier turns, or is to.
     pub align: Option<AlignRecord>,
+    /// The root that is bound whole to the standard path, which is a directory in the place of a link to it.
+    pub whole: Option<HostPath>,
     /// What the kubelet's next start goes by, where that was asked for.
     pub next_start: Option<NextStart>,
     /// Whether the kubelet may be restarted in this turn, where a setting waits for that.
@@ -174,6 +176,7 @@ impl Facts {
             units_read_only: false,
             bridge: None,
             align: None,
+            whole: None,
             next_start: None,
             restart_kubelet: false,
         }

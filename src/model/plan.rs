@@ -1,6 +1,6 @@
 //! A plan: what should change, as data that can be shown, compared and tested.
 
-use super::align::Alignment;
+use super::align::{AlignRecord, Alignment};
 use super::digest::Digest;
 use super::edit::Splice;
 use super::graft::Graft;
@@ -59,6 +59,13 @@ pub enum Action {
         /// Where.
         path: HostPath,
         /// Permission bits of the last one; those above get 0755.
+        mode: u32,
+    },
+    /// Puts an empty directory in the place of a link.
+    ReplaceLink {
+        /// The link.
+        path: HostPath,
+        /// Permission bits of the directory.
         mode: u32,
     },
     /// Gives this host an iSCSI initiator name that no other host has.
@@ -157,6 +164,7 @@ impl Action {
             Self::RemoveFile { .. } => "remove-file",
             Self::RemoveUnit { .. } => "remove-unit",
             Self::MakeDirectory { .. } => "make-directory",
+            Self::ReplaceLink { .. } => "replace-link",
             Self::EnableUnit { .. } => "enable-unit",
             Self::DisableUnit { .. } => "disable-unit",
             Self::StartUnit { .. } => "start-unit",
@@ -182,6 +190,7 @@ impl Action {
             | Self::Unmount { path, .. }
             | Self::NameInitiator { path, .. }
             | Self::MoveAside { path, .. }
+            | Self::ReplaceLink { path, .. }
             | Self::MakeDirectory { path, .. } => path.to_string(),
             Self::EnableUnit { unit }
             | Self::DisableUnit { unit }
@@ -207,7 +216,8 @@ impl Action {
             Self::MoveAside { .. } => 3,
             Self::EnableUnit { .. } => 4,
             Self::LoadModule { .. } | Self::Unmount { .. } => 5,
-            Self::ShareMount { .. } => 6,
+            // After systemd has read the units: nothing else comes between it and the mount.
+            Self::ShareMount { .. } | Self::ReplaceLink { .. } => 6,
             Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
             Self::StartUnit { .. } | Self::Mount { .. } => 8,
             Self::Graft(_) => 9,
@@ -275,8 +285,8 @@ pub struct Plan {
     pub bridge: Option<HostPath>,
     /// How far aligning the kubelet's root is; `None` where nobody asked for it.
     pub alignment: Option<Alignment>,
-    /// The root that the plan makes the standard path in the kubelet's eyes.
-    pub aligns: Option<HostPath>,
+    /// The root that the plan makes the standard path in the kubelet's eyes, as it is recorded.
+    pub aligns: Option<AlignRecord>,
 }
 
 impl Plan {
@@ -284,6 +294,13 @@ impl Plan {
     pub fn push(&mut self, action: Action, reason: impl Into<String>, needs: &[StepId]) -> StepId {
         self.steps.push(Step { action, reason: reason.into(), needs: needs.to_vec() });
         StepId(self.steps.len() - 1)
+    }
+
+    /// Has the steps from `first` on that `which` names need `need`, which was added before them.
+    pub fn also_need(&mut self, first: usize, need: StepId, which: impl Fn(&Action) -> bool) {
+        for step in self.steps.iter_mut().skip(first).filter(|step| which(&step.action)) {
+            step.needs.push(need);
+        }
     }
 
     /// The steps in the order in which they are done.

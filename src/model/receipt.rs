@@ -5,7 +5,7 @@
 
 use super::align::AlignRecord;
 use super::digest::Digest;
-use super::edit::Splice;
+use super::edit::{Splice, Text};
 use super::graft::Graft;
 use super::path::HostPath;
 use super::unit::UnitName;
@@ -124,6 +124,13 @@ pub enum Changed {
         path: HostPath,
         /// Where it is.
         to: HostPath,
+    },
+    /// A link that gave way to a directory.
+    Replaced {
+        /// Where.
+        path: HostPath,
+        /// What the link said.
+        to: Text,
     },
     /// Lines of somebody else's file.
     Patched {

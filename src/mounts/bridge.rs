@@ -88,11 +88,16 @@ pub struct Bridge {
     pub standard: HostPath,
     /// Paths that must be shared mounts of their own before anything is bridged there.
     pub shares: Vec<Share>,
-    /// The directories.
+    /// The directories; the whole root alone, where the standard path was a link to it.
     pub spans: Vec<Span>,
 }
 
 impl Bridge {
+    /// Whether the whole root is bound.
+    pub fn is_whole(&self) -> bool {
+        self.spans.iter().any(|span| span.place == self.standard)
+    }
+
     /// All its mount units, whoever wrote them.
     pub fn units(&self) -> BTreeSet<UnitName> {
         let spans = self.spans.iter().map(|span| &span.unit);
@@ -172,7 +177,9 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         (Ok(standard), Ok(root)) => (standard, root),
         (Err(refusal), _) | (_, Err(refusal)) => return Decision::Refused(vec![refusal]),
     };
-    if let Some(same) = same(facts, &standard, &root) {
+    // The whole root in the place of a link to it: nothing that the link showed is hidden.
+    let whole = facts.whole.as_ref() == Some(&root);
+    if !whole && let Some(same) = same(facts, &standard, &root) {
         return Decision::Same(same);
     }
     let late: Vec<Refusal> = [&standard, &root].into_iter().filter_map(|path| late(facts, path)).collect();
@@ -180,6 +187,7 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         return Decision::Refused(vec![refusal]);
     }
     match late.is_empty() {
+        true if whole => build(facts, &[""], standard, root),
         true => build(facts, directories, standard, root),
         false => Decision::Refused(late),
     }
@@ -253,7 +261,9 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
         });
     }
     let mut shares = Vec::new();
-    for path in [&standard, &root] {
+    // The whole root is a shared mount at the standard path by itself.
+    let paths = [&standard, &root].into_iter().filter(|path| spans.iter().all(|span| span.place != **path));
+    for path in paths {
         match share(&facts.mounts, path) {
             Ok(share) => shares.extend(share),
             Err(refusal) => refused.push(refusal),

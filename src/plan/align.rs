@@ -8,6 +8,7 @@ mod args_file;
 mod exec;
 mod k3s;
 mod kubeadm;
+mod link;
 mod refuse;
 mod start;
 
@@ -17,7 +18,7 @@ mod tests;
 use super::bridge::{kubelet_units, unit_path};
 use super::files::{Kind, place};
 use super::{direct, directories};
-use crate::model::align::Alignment;
+use crate::model::align::{AlignRecord, Alignment};
 use crate::model::asked::Interests;
 use crate::model::digest::Digest;
 use crate::model::edit::{self, Splice};
@@ -28,10 +29,11 @@ use crate::model::kubelet::{Confidence, Distribution, Kubelet, KubeletRoot};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Later, Plan, Refusal, StepId};
 use crate::model::unit::{FileState, UnitName};
-use crate::mounts::bridge::{Bridge, Decision, aligned, decide, unready};
+use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, aligned, decide, unready};
 use crate::mounts::unit_text::{self, ALIGN_UNIT};
 use crate::profile::Needs;
 use crate::settings::{Repair, Settings};
+pub(super) use link::{replace, stays, without_link};
 use start::Start;
 
 /// Where the program may be.
@@ -86,21 +88,16 @@ fn change(start: &Start<'_>) -> Result<Option<Change>, Refusal> {
 /// Adds what aligning needs to `plan`, whose steps from `first` on build the bridge.
 pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, first: usize, plan: &mut Plan) {
     let asked = settings.contract.repair == Repair::Align;
-    if !asked && facts.align.is_none() {
+    let standard = KubeletRoot::standard();
+    let at_standard = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.root_dir == standard);
+    // What was ended goes on only under a kubelet that is still at the standard path.
+    if !asked && facts.align.as_ref().is_none_or(|record| record.ends && !at_standard) {
         return;
     }
     let alignment = decided(facts, settings, needs, asked, first, plan);
     match &alignment {
         Alignment::Refused(refused) => plan.refused.extend(refused.iter().cloned()),
-        Alignment::Waits { from, to, unit } => {
-            let name = unit.as_ref().map_or("the kubelet's unit", UnitName::as_str);
-            plan.later.push(Later {
-                target: name.to_owned(),
-                reason: format!(
-                    "its root becomes {to} in place of {from}: takes effect when the kubelet restarts"
-                ),
-            });
-        }
+        Alignment::Waits { from, to, unit } => plan.later.push(at_restart(from, to, unit.as_ref())),
         _ => {}
     }
     plan.alignment = Some(alignment);
@@ -114,10 +111,7 @@ fn decided(
     first: usize,
     plan: &mut Plan,
 ) -> Alignment {
-    let known = |kubelet: &&Kubelet| {
-        kubelet.confidence != Confidence::Assumed || kubelet.root_dir == KubeletRoot::standard()
-    };
-    let Some(kubelet) = facts.detection.kubelet.as_ref().filter(known) else { return Alignment::Unknown };
+    let Some(kubelet) = facts.detection.kubelet.as_ref().filter(is_known) else { return Alignment::Unknown };
     let standard = KubeletRoot::standard();
     let at_standard = kubelet.root_dir == standard;
     let ends = facts.align.as_ref().filter(|record| record.ends && !asked);
@@ -140,15 +134,17 @@ fn decided(
     if !refused.is_empty() {
         return Alignment::Refused(refused);
     }
-    let Decision::Build(bridge) = decide(facts, &directories(settings)) else {
-        return match (at_standard, refuse::same(facts, &decide(facts, &directories(settings)))) {
-            (false, Some(refusal)) => Alignment::Refused(vec![refusal]),
-            _ => Alignment::NoBridge,
-        };
+    let bridge = match decide(facts, &directories(settings)) {
+        Decision::Build(bridge) if plan.bridge.is_some() && direct::on(facts, needs).is_none() => {
+            Some(bridge)
+        }
+        // The root is a link to the standard path: the data are there.
+        Decision::Same(_) if root.as_bytes() == STANDARD_PATH.as_bytes() => None,
+        decision => {
+            let refusal = refuse::same(&decision).filter(|_| !at_standard);
+            return refusal.map_or(Alignment::NoBridge, |refusal| Alignment::Refused(vec![refusal]));
+        }
     };
-    if plan.bridge.is_none() || direct::on(facts, needs).is_some() {
-        return Alignment::NoBridge;
-    }
     let Some(start) = Start::of(facts) else {
         return Alignment::Refused(vec![refuse::unknown(facts, kubelet)]);
     };
@@ -166,23 +162,27 @@ fn decided(
         Err(refusal) => return Alignment::Refused(vec![refusal]),
     };
     // What is set already is not taken back because of what the node has since.
-    if !at_standard && !start.is_set() {
+    if let Some(bridge) = bridge.as_ref().filter(|_| !at_standard && !start.is_set()) {
         let refused = match facts.init {
-            Init::Systemd => unready(facts, &bridge).into_iter().chain(refuse::half(&bridge)).collect(),
+            Init::Systemd => unready(facts, bridge).into_iter().chain(refuse::half(bridge)).collect(),
             _ => Vec::new(),
         };
         if !refused.is_empty() {
             return Alignment::Refused(refused);
         }
     }
-    plan.aligns = Some(root.clone());
+    let whole = facts.whole.as_ref() == Some(&root);
+    plan.aligns = Some(AlignRecord { root, whole, ends: false });
     let mut needs: Vec<StepId> = plan.steps().map(|(id, _)| id).skip(first).collect();
-    needs.extend(copies_state(facts, &bridge, plan));
+    if let Some(bridge) = bridge.filter(|_| !whole) {
+        needs.extend(copies_state(facts, &bridge, plan));
+    }
     let count = plan.len();
     if let Some(change) = change {
         make(facts, change, &needs, plan);
     }
-    let set = start.is_set() && plan.len() == count;
+    // Under a kubelet at the standard path the bridge is for the bridge's own check to judge.
+    let set = start.is_set() && plan.len() == if at_standard { count } else { first };
     let runs = !at_standard && kubelet.pid.is_some();
     if runs
         && facts.restart_kubelet
@@ -195,12 +195,27 @@ fn decided(
     }
     match (at_standard, set) {
         (true, true) => Alignment::Aligned(aligned(facts).cloned()),
-        (false, _) if kubelet.pid.is_some() => {
+        (false, set) if runs => {
             let unit = facts.detection.unit.clone();
+            if !set {
+                plan.later.push(at_restart(&kubelet.root_dir, &standard, unit.as_ref()));
+                return Alignment::Planned;
+            }
             Alignment::Waits { from: kubelet.root_dir.clone(), to: standard, unit }
         }
         _ => Alignment::Planned,
     }
+}
+
+/// What happens when the kubelet's `unit` restarts.
+fn at_restart(from: &KubeletRoot, to: &KubeletRoot, unit: Option<&UnitName>) -> Later {
+    let reason = format!("its root becomes {to} in place of {from}: takes effect when the kubelet restarts");
+    Later { target: unit.map_or("the kubelet's unit", UnitName::as_str).to_owned(), reason }
+}
+
+/// Whether it is more than left-over state files that tell of `kubelet`.
+fn is_known(kubelet: &&Kubelet) -> bool {
+    kubelet.confidence != Confidence::Assumed || kubelet.root_dir == KubeletRoot::standard()
 }
 
 /// The unit that copies the root's state files while the kubelet is stopped.

@@ -157,6 +157,8 @@ pub fn late(facts: &Facts, settings: &Settings) -> Interests {
 }
 
 fn wanted(facts: &Facts, settings: &Settings) -> Option<crate::mounts::bridge::Bridge> {
+    let after = align::without_link(facts, settings);
+    let facts = after.as_ref().unwrap_or(facts);
     match settings.bridge.enabled.then(|| decide(facts, &directories(settings)))? {
         Decision::Build(bridge) => Some(bridge),
         _ => None,

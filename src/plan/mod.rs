@@ -18,8 +18,8 @@ mod startup;
 
 use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};
-use crate::model::plan::{Plan, Refusal};
-use crate::profile::Profile;
+use crate::model::plan::{Action, Plan, Refusal};
+use crate::profile::{Needs, Profile};
 use crate::settings::Settings;
 
 /// Where an administrator's units are, and csihost's among them.
@@ -31,10 +31,23 @@ const RUNTIME_UNITS_DIR: &str = "/run/systemd/system";
 /// Decides what should change on a host with these facts. On a host that is as it should be, the
 /// plan is empty.
 pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
-    let mut plan = Plan::default();
     // Where an agent cannot help, /etc is the system's own and is made anew: nothing is written
     // there, units of the bridge included. That it is so is a check's to say.
-    let Some(needs) = profile.needs() else { return plan };
+    let Some(needs) = profile.needs() else { return Plan::default() };
+    let plan = match align::without_link(facts, settings) {
+        None => planned(facts, settings, needs, false),
+        Some(after) => match planned(&after, settings, needs, true) {
+            plan if plan.aligns.is_some() => plan,
+            plan => align::stays(&plan, planned(facts, settings, needs, false)),
+        },
+    };
+    plan.in_phases()
+}
+
+/// `link` is whether a directory has to take the place of a link at the standard path first: `facts` are
+/// those after it.
+fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool) -> Plan {
+    let mut plan = Plan::default();
     match &facts.init {
         Init::Other(name) if direct::on(facts, needs).is_none() => plan.refused.push(no_systemd(name)),
         Init::Systemd | Init::Offline | Init::Other(_) => {
@@ -44,7 +57,13 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             multipath::plan(facts, settings, &mut plan);
             modules::huge_pages(facts, settings, &mut plan);
             let first = plan.len();
+            let replaced = link.then(|| align::replace(&mut plan));
             bridge::plan(facts, settings, needs, &mut plan);
+            if let Some(replaced) = replaced {
+                let mounts =
+                    |action: &Action| matches!(action, Action::StartUnit { .. } | Action::ShareMount { .. });
+                plan.also_need(first, replaced, mounts);
+            }
             align::plan(facts, settings, needs, first, &mut plan);
             // Without systemd there are no units to retire: what csihost mounted goes with a reboot.
             if facts.has_units() {
@@ -60,7 +79,7 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
             remedy: "start the system bus (systemctl start dbus.socket), then run csihost apply".to_owned(),
         }),
     }
-    plan.in_phases()
+    plan
 }
 
 /// The settings as they count on a node whose kubelet has its data elsewhere than at its root, which

@@ -3,7 +3,8 @@
 //! It follows the order of the real thing: root, `MakeRShared`, directories, state file, the
 //! pod-resources listener under its temporary name, the device plugins' listener and the
 //! certificates (both below /var/lib/kubelet, whatever the root is), the watch on plugin
-//! sockets, readiness. Then it waits for SIGTERM. Flags other than `--root-dir` are ignored.
+//! sockets, readiness. Then it waits for SIGTERM. Flags other than `--root-dir` are ignored, but for
+//! kubelite's `--kubelet-args-file`, which names a file of flags.
 
 use std::env;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -32,7 +33,13 @@ fn main() -> io::Result<()> {
     signals.add(Signal::SIGINT);
     signals.thread_block()?;
 
-    let root = root_dir(env::args_os().skip(1).map(OsStringExt::into_vec));
+    let mut arguments: Vec<Vec<u8>> = env::args_os().skip(1).map(OsStringExt::into_vec).collect();
+    let given = arguments.iter().find_map(|argument| argument.strip_prefix(b"--kubelet-args-file="));
+    if let Some(file) = given.map(|file| Path::new(std::ffi::OsStr::from_bytes(file)).to_owned()) {
+        let text = fs::read_to_string(file)?.replace("${SNAP_COMMON}", "/var/snap/microk8s/common");
+        arguments.extend(text.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    }
+    let root = root_dir(arguments.into_iter());
     directory(&root, 0o750)?;
     make_rshared(&root)?;
     for (name, mode) in [

@@ -148,6 +148,10 @@ fn rke(root: &str) -> String {
 /// Another kubelet's state where this one's is to be.
 fn true_tree(facts: &Facts, kubelet: &Kubelet) -> Option<Refusal> {
     let root = kubelet.host_dir.as_ref()?;
+    let canonical = facts.dirs.get(root).and_then(DirFact::canonical).unwrap_or(root);
+    if canonical.as_bytes() == STANDARD_PATH.as_bytes() {
+        return None;
+    }
     let found = other_kubelet(facts, &HostPath::from(STANDARD_PATH), root)?;
     // Copied while a kubelet was started that did not get so far as to use it.
     let used = matches!(
@@ -158,25 +162,9 @@ fn true_tree(facts: &Facts, kubelet: &Kubelet) -> Option<Refusal> {
     Some(Refusal { id: "align-other-kubelet", reason: format!("{}{why}", found.reason), ..found })
 }
 
-/// Both are one directory already.
-pub(super) fn same(facts: &Facts, decision: &Decision) -> Option<Refusal> {
-    let units = facts.detection.unit.as_ref().map_or("the kubelet", |unit| unit.as_str());
+/// Somebody else has mounted the whole root there, who may not do so before the kubelet's next start.
+pub(super) fn same(decision: &Decision) -> Option<Refusal> {
     match decision {
-        Decision::Same(Same::Link(root)) => Some(refusal(
-            "align-standard-is-link",
-            STANDARD_PATH,
-            format!("it and {root} are one directory by a link: mounts cannot be bound through one"),
-            match facts.detection.kubelet.as_ref().map(|kubelet| kubelet.distribution) {
-                Some(Distribution::Microk8s) => format!(
-                    "drain the node; snap stop microk8s; rm {STANDARD_PATH}; mkdir -m 750 {STANDARD_PATH}; csihost \
-                     apply; snap start microk8s; uncordon the node. The data stay in {root}"
-                ),
-                _ => format!(
-                    "drain the node; systemctl stop {units}; rm {STANDARD_PATH} (the link); mkdir -m 750 \
-                     {STANDARD_PATH}; csihost apply; systemctl start {units}; uncordon the node. The data stay in {root}"
-                ),
-            },
-        )),
         Decision::Same(Same::Whole { root, .. }) => Some(refusal(
             "align-whole-root",
             STANDARD_PATH,

@@ -6,6 +6,7 @@ use crate::model::facts::Mode;
 use crate::model::file::{Attributes, DirFact, FileFact};
 use crate::model::generated::generate;
 use crate::model::kubelet::{Declaration, Detection, Source};
+use crate::model::unit::UnitState;
 use crate::mounts::mountinfo;
 use crate::profile::{BUILTIN, Profile};
 
@@ -95,8 +96,11 @@ fn after(mut facts: Facts, plan: &Plan) -> Facts {
             facts.files.insert(path.clone(), FileFact::File(file));
             facts.generated.insert(path.clone());
         }
+        if let Action::EnableUnit { unit } = &step.action {
+            facts.units.insert(unit.clone(), UnitState { file: FileState::Enabled, ..UnitState::ABSENT });
+        }
     }
-    facts.align = plan.aligns.clone().map(|root| AlignRecord { root, ends: false });
+    facts.align = plan.aligns.clone();
     facts
 }
 
@@ -125,8 +129,9 @@ fn a_plain_kubelet_gets_its_command_with_one_flag_more_as_it_is_written_there() 
         ),
         "{text}"
     );
-    assert!(matches!(plan.alignment, Some(Alignment::Waits { .. })));
-    assert_eq!(plan.aligns, Some(HostPath::from(ROOT)));
+    assert_eq!(plan.alignment, Some(Alignment::Planned));
+    assert!(plan.later[0].reason.contains("when the kubelet restarts"));
+    assert_eq!(plan.aligns.as_ref().map(|record| &record.root), Some(&HostPath::from(ROOT)));
 
     // Once it counts, nothing is written again; where it does not count, it is not tried again.
     let facts = after(facts, &plan);
@@ -204,7 +209,7 @@ fn the_setting_comes_after_the_bridge_and_needs_all_of_it() {
 fn a_kubelet_at_the_standard_path_keeps_the_bridge_to_its_data() {
     let mut facts = set(host(Distribution::K3s, "k3s.service", &[], BRIDGED));
     facts.detection.kubelet = Some(Kubelet::running(Distribution::K3s, KubeletRoot::standard()));
-    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), ends: false });
+    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), whole: false, ends: false });
     let plan = planned(&facts);
     assert_eq!(plan.alignment, Some(Alignment::Aligned(Some(HostPath::from(ROOT)))));
     assert_eq!(plan.bridge, Some(HostPath::from(ROOT)));
@@ -215,7 +220,7 @@ fn a_kubelet_at_the_standard_path_keeps_the_bridge_to_its_data() {
     assert_eq!(refused(&facts), ["align-without-bridge"]);
     // What was undone is kept until the kubelet has its old root again.
     facts.mounts = mountinfo::parse(BRIDGED.as_bytes()).unwrap();
-    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), ends: true });
+    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), whole: false, ends: true });
     let report = Settings { iscsi: false, ..Settings::default() };
     let (_, text) = BUILTIN.iter().find(|(name, _)| *name == "debian").unwrap();
     let plan = crate::plan::decide(&facts, &report, &Profile::parse("debian", "debian", text).unwrap());
@@ -251,4 +256,95 @@ fn where_others_set_the_root_the_remedy_says_how() {
     let plan = crate::plan::decide(&facts, &given, &Profile::parse("debian", "debian", text).unwrap());
     assert_eq!(plan.refused[0].id, "align-root-given");
     assert!(generate("").starts_with(b"# Generated"));
+}
+
+/// A kubelet at `/srv/k`, to which the standard path is a link.
+fn linked() -> Facts {
+    let mut facts = host(Distribution::Kubelet, "kubelet.service", &KUBELET, DISK);
+    for (path, fact) in &mut facts.dirs {
+        let canonical = match path.below(&HostPath::from(STANDARD_PATH)) {
+            Some(below) => HostPath::from(ROOT).join(below),
+            None => continue,
+        };
+        *fact = DirFact::Directory { canonical, entries: Vec::new() };
+    }
+    facts
+}
+
+#[test]
+fn a_link_gives_way_to_the_whole_root_between_the_units_and_the_setting() {
+    let facts = linked();
+    let plan = planned(&facts);
+    assert_eq!(plan.refused, []);
+    let steps: Vec<String> = plan
+        .steps()
+        .map(|(_, step)| format!("{} {}", step.action.kind(), step.action.target()))
+        .filter(|step| !step.contains("module"))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            "write-unit /etc/systemd/system/var-lib-kubelet.mount",
+            "write-unit /etc/systemd/system/kubelet.service.d/50-csihost.conf",
+            "enable-unit var-lib-kubelet.mount",
+            "replace-link /var/lib/kubelet",
+            "start-unit var-lib-kubelet.mount",
+            "write-unit /etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf",
+        ]
+    );
+    let (link, _) = plan.steps().find(|(_, step)| step.action.kind() == "replace-link").unwrap();
+    let (_, mount) = plan.steps().find(|(_, step)| step.action.kind() == "start-unit").unwrap();
+    assert!(mount.needs.contains(&link));
+    assert!(plan.aligns.as_ref().is_some_and(|record| record.whole));
+
+    // After it: nothing more, and no directory of the bridge by itself.
+    let mut after = set(after(facts, &plan));
+    after.whole = Some(HostPath::from(ROOT));
+    let standard = HostPath::from(STANDARD_PATH);
+    for (path, fact) in &mut after.dirs {
+        if path.starts_with(&standard) {
+            *fact = DirFact::Directory { canonical: path.clone(), entries: Vec::new() };
+        }
+    }
+    let whole = "2 1 8:1 /srv/k /var/lib/kubelet rw shared:1 - ext4 x rw\n";
+    after.mounts = mountinfo::parse(format!("{DISK}{whole}").as_bytes()).unwrap();
+    let again = planned(&after);
+    assert_eq!((again.len(), again.refused.len()), (0, 0), "{again:?}");
+    assert!(matches!(again.alignment, Some(Alignment::Waits { .. })), "{:?}", again.alignment);
+
+    // What speaks against aligning leaves the link, and says why.
+    let mut raw = linked();
+    let volume = "5 1 0:9 / /srv/k/plugins/kubernetes.io/csi/volumeDevices/x rw shared:2 - tmpfs t rw\n";
+    raw.mounts = mountinfo::parse(format!("{DISK}{volume}").as_bytes()).unwrap();
+    let plan = planned(&raw);
+    assert_eq!(plan.refused.iter().map(|refusal| refusal.id).collect::<Vec<_>>(), ["align-block-volumes"]);
+    assert!(matches!(plan.alignment, Some(Alignment::Refused(_))));
+    assert!(
+        plan.steps()
+            .all(|(_, step)| step.action.kind() == "load-module" || step.action.kind() == "write-file")
+    );
+}
+
+#[test]
+fn a_root_that_is_a_link_to_the_standard_path_needs_the_setting_alone() {
+    let mut facts = host(Distribution::Kubelet, "kubelet.service", &KUBELET, DISK);
+    for (path, fact) in &mut facts.dirs {
+        if let Some(below) = path.below(&HostPath::from(ROOT)) {
+            let canonical = HostPath::from(STANDARD_PATH).join(below);
+            *fact = DirFact::Directory { canonical, entries: Vec::new() };
+        }
+    }
+    let state = HostPath::from(STANDARD_PATH).join("pod-resources");
+    facts.dirs.insert(state.clone(), DirFact::Directory { canonical: state, entries: Vec::new() });
+    let plan = planned(&facts);
+    assert_eq!(plan.refused, []);
+    let steps: Vec<String> = plan.steps().map(|(_, step)| step.action.target()).collect();
+    assert_eq!(steps, [DROP_IN]);
+    let mut after = set(after(facts, &plan));
+    let again = planned(&after);
+    assert!(again.is_empty() && matches!(again.alignment, Some(Alignment::Waits { .. })), "{again:?}");
+    // And after its restart.
+    after.detection.kubelet = Some(Kubelet::running(Distribution::Kubelet, KubeletRoot::standard()));
+    let again = planned(&after);
+    assert_eq!((again.len(), again.alignment), (0, Some(Alignment::Aligned(None))));
 }

@@ -1,0 +1,64 @@
+//! Pure: a standard path that is a link to the kubelet's root, as MicroK8s is installed.
+//!
+//! Nothing can be mounted through a link, and the kubelet would have its own root as its new one by
+//! another name. So a directory takes the link's place, and the whole root is bound to it: all that
+//! the link showed is there as before, the kubelet's sockets and certificates with it.
+
+use crate::model::align::Alignment;
+use crate::model::facts::Facts;
+use crate::model::file::{DirFact, FileFact};
+use crate::model::kubelet::KubeletRoot;
+use crate::model::path::HostPath;
+use crate::model::plan::{Action, Plan, Refusal, StepId};
+use crate::mounts::bridge::STANDARD_PATH;
+use crate::settings::{Repair, Settings};
+
+/// The mode of a directory that is seen only while nothing is mounted there.
+const MODE: u32 = 0o750;
+
+/// The host as it is with a directory in the place of the link; `None` where that is not wanted.
+pub(in crate::plan) fn without_link(facts: &Facts, settings: &Settings) -> Option<Facts> {
+    let standard = HostPath::from(STANDARD_PATH);
+    let kubelet = facts.detection.kubelet.as_ref().filter(super::is_known)?;
+    let asked = settings.contract.repair == Repair::Align && settings.bridge.enabled;
+    if !asked || kubelet.root_dir == KubeletRoot::standard() {
+        return None;
+    }
+    let resolved = |path: &HostPath| facts.dirs.get(path).and_then(DirFact::canonical).cloned();
+    let root = resolved(kubelet.host_dir.as_ref()?)?;
+    if resolved(&standard)? != root || root == standard {
+        return None;
+    }
+    let mut after = facts.clone();
+    for (path, fact) in &mut after.dirs {
+        if path.starts_with(&standard) {
+            *fact = DirFact::Absent { canonical: path.clone() };
+        }
+    }
+    for (path, fact) in &mut after.files {
+        if path.starts_with(&standard) {
+            *fact = FileFact::Absent;
+        }
+    }
+    let empty = DirFact::Directory { canonical: standard.clone(), entries: Vec::new() };
+    after.dirs.insert(standard, empty);
+    after.whole = Some(root);
+    Some(after)
+}
+
+/// The step that does it, before those that mount.
+pub(in crate::plan) fn replace(plan: &mut Plan) -> StepId {
+    let action = Action::ReplaceLink { path: HostPath::from(STANDARD_PATH), mode: MODE };
+    plan.push(action, "nothing can be mounted through a link; the whole root is mounted in its place", &[])
+}
+
+/// `plan`, in which the link stays, with why it has to: what is refused in `tried`, a plan without it.
+pub(in crate::plan) fn stays(tried: &Plan, mut plan: Plan) -> Plan {
+    let new = tried.refused.iter().filter(|refusal| !plan.refused.contains(refusal));
+    let new: Vec<Refusal> = new.cloned().collect();
+    if !new.is_empty() {
+        plan.refused.extend(new.iter().cloned());
+        plan.alignment = Some(Alignment::Refused(new));
+    }
+    plan
+}
