@@ -30,6 +30,7 @@ const WORDS: &str = "
         done
         echo noted >$root/memory_manager_state; chmod 640 $root/memory_manager_state
         mkdir -p -m 700 $root/checkpoints; echo point >$root/checkpoints/one
+        mkdir -p $root/seccomp; echo profile >$root/seccomp/audit.json
     }
     alive() {
         local i base
@@ -54,6 +55,9 @@ const WORDS: &str = "
     # All is as it is to be with a kubelet at the standard path.
     aligned() {
         uses $standard
+        # What is not of volumes is found by both names, too.
+        [ \"$(cat $standard/seccomp/audit.json)\" = profile ] || fail 'no profile of seccomp'
+        [ $root/pod-resources/kubelet.sock -ef $standard/pod-resources/kubelet.sock ] || fail 'two of pod-resources'
         nothing_planned; bridged; travels
         checks align pass; checks bridge pass
     }
@@ -81,7 +85,8 @@ fn lives(node: Node) {
              systemctl restart kubelet
              uses $root
              csihost apply; ready
-             [ -e $standard/csihost-undone/pod-resources ]
+             [ -e $standard/csihost-undone/cpu_manager_state ]
+             [ -e $root/pod-resources/kubelet.sock ]; [ ! -e $standard/seccomp/audit.json ]
              csihost undo >said 2>&1 || :; cat said
              not_bridged
              [ ! -e /etc/systemd/system/csihost-align.service ]
@@ -227,6 +232,11 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
          mkdir $standard/pod-resources
          refused align-other-kubelet pod-resources
          rmdir $standard/pod-resources
+
+         # Both have profiles: the bridge that there is stays as it is.
+         mkdir $standard/seccomp; echo other >$standard/seccomp/other.json
+         refused bridge-hides-data $standard/seccomp; bridged
+         rm -r $standard/seccomp
 
          printf '[kubelet]\\nroot-dir = \"%s\"\\n' $root >>/etc/csihost/csihost.toml
          refused align-root-given $root

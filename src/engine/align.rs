@@ -6,11 +6,15 @@ use super::apply::vacant;
 use super::kubelet::Said;
 use super::observe::observe_kubelet;
 use super::receipt;
+use super::unmount::mounts;
 use crate::host::Host;
 use crate::model::align::AlignRecord;
-use crate::model::file::{FileFact, Trust};
+use crate::model::facts::Mode;
+use crate::model::file::{Attributes, FileFact, Trust};
+use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::mounts::bridge::{STANDARD_PATH, STATE_DIRECTORY, STATE_FILES};
+use crate::mounts::resolve::top_at;
 use crate::report::journal;
 use anyhow::{Result, bail};
 
@@ -18,6 +22,9 @@ use anyhow::{Result, bail};
 const NEWER: &str = "actuated_pods_state";
 /// Where it keeps its checkpoints, each in a file.
 const CHECKPOINTS: &str = "checkpoints";
+
+/// Says from which root the state was copied: once, because somebody may delete a file on purpose.
+const COPIED: &str = "/var/lib/csihost/state-copied";
 
 /// Where what a kubelet left at the standard path is kept, once it has its old root again.
 const ASIDE: &str = "csihost-undone";
@@ -28,9 +35,20 @@ pub(super) fn put_aside(host: &Host, record: &AlignRecord) -> Result<()> {
     if !record.moves() {
         return Ok(());
     }
+    host.remove_file(&HostPath::from(COPIED))?;
     let standard = HostPath::from(STANDARD_PATH);
+    let mounts = match host.mode() {
+        Mode::Live => mounts(host)?,
+        Mode::Offline => MountTable::default(),
+    };
     let names = STATE_FILES.iter().chain([&NEWER, &CHECKPOINTS, &STATE_DIRECTORY]);
-    let there: Vec<&str> = names.copied().filter(|name| host.exists(&standard.join(name))).collect();
+    let there: Vec<&str> = names
+        .copied()
+        .filter(|name| {
+            let path = standard.join(name);
+            host.exists(&path) && top_at(&mounts, path.as_bytes()).is_none()
+        })
+        .collect();
     if there.is_empty() {
         return Ok(());
     }
@@ -44,16 +62,14 @@ pub(super) fn put_aside(host: &Host, record: &AlignRecord) -> Result<()> {
 }
 
 /// Copies what a kubelet keeps of itself in its root, and the bridge does not bring, to the standard
-/// path; gives what was copied. Nothing that is there is replaced, and where a kubelet has been at the
-/// standard path nothing is done: it has its own by now.
+/// path; gives what was copied. Nothing that is there is replaced, and nothing is done a second time.
 pub fn copy_state(host: &Host) -> Result<Vec<HostPath>> {
     let Some(record) = receipt::load(host)?.align.filter(|record| !record.ends && record.moves()) else {
         return Ok(Vec::new());
     };
     let (from, to) = (record.root, HostPath::from(STANDARD_PATH));
-    // Before Kubernetes 1.15 this directory was below the standard path, whatever the root was.
-    let used = |root: &HostPath| host.exists(&root.join(STATE_DIRECTORY));
-    if used(&to) && used(&from) {
+    let mark = HostPath::from(COPIED);
+    if host.file(&mark).bytes() == Some(from.as_bytes()) {
         return Ok(Vec::new());
     }
     if let Some(pid) = observe_kubelet(host, &Said::default())?.kubelet.and_then(|kubelet| kubelet.pid) {
@@ -94,7 +110,10 @@ pub fn copy_state(host: &Host) -> Result<Vec<HostPath>> {
         }
     }
     match failed.as_slice() {
-        [] => Ok(copied),
+        [] => {
+            host.write(&mark, from.as_bytes(), Attributes { mode: 0o600, uid: 0, gid: 0 })?;
+            Ok(copied)
+        }
         failed => bail!("{}", failed.join("; ")),
     }
 }

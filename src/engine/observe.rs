@@ -85,6 +85,8 @@ pub(super) async fn observe<M: ServiceManager>(
     }
     let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found, config.tables)).unwrap_or_default();
     let Found { detection, world } = found;
+    let align = receipt.align.clone().filter(|record| !record.is_over(detection.kubelet.as_ref()));
+    let settings = &plan::in_effect(&config.settings, align.as_ref());
     let init = match (&manager, host.mode()) {
         (Err(init), _) => init.clone(),
         (Ok(_), Mode::Live) if host.systemd_booted() => Init::Systemd,
@@ -112,8 +114,8 @@ pub(super) async fn observe<M: ServiceManager>(
         started: receipt.started().cloned().collect(),
         units_read_only: host.mode() == Mode::Live && host.read_only(&HostPath::from(UNITS)),
         bridge: receipt.bridge.clone(),
-        whole: receipt.align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
-        align: receipt.align.clone(),
+        whole: align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
+        align,
         next_start: aligns.then(|| next_start(host, &said.configuration)),
         restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)

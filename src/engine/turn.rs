@@ -10,12 +10,13 @@ use super::status;
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
+use crate::model::align::AlignRecord;
 use crate::model::bytes::shown;
 use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::graft::Graft;
-use crate::model::kubelet::{Detection, KubeletRoot};
+use crate::model::kubelet::Detection;
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::receipt::Changed;
 use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
@@ -191,10 +192,8 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     }
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
     // The kubelet has its data where it looks for them again.
-    let kubelet = facts.detection.kubelet.as_ref().filter(|kubelet| kubelet.pid.is_some());
-    let over = kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
-    // A mount in the place of a link goes on until that is back.
-    if over && let Some(record) = receipt.align.take_if(|align| align.ends && !align.whole) {
+    let over = |record: &mut AlignRecord| record.is_over(facts.detection.kubelet.as_ref());
+    if let Some(record) = receipt.align.take_if(over) {
         super::align::put_aside(store.host, &record)?;
     }
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)

@@ -1,6 +1,6 @@
 //! Having the kubelet use the standard path as its root's string, with its data where they are.
 
-use super::kubelet::{Declaration, KubeletRoot};
+use super::kubelet::{Declaration, Kubelet, KubeletRoot};
 use super::path::HostPath;
 use super::plan::Refusal;
 use super::unit::UnitName;
@@ -15,12 +15,22 @@ pub struct AlignRecord {
     /// to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole: bool,
+    /// What is bridged beside the directories of the settings, because the kubelet had it in its root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beside: Vec<String>,
     /// The setting was taken back; it goes on until the kubelet has started with its old root.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
 }
 
 impl AlignRecord {
+    /// Whether what was taken back is over under `kubelet`: it runs, and has its old root again. A mount in
+    /// the place of a link goes on until that is back.
+    pub fn is_over(&self, kubelet: Option<&Kubelet>) -> bool {
+        let back = |kubelet: &Kubelet| kubelet.pid.is_some() && kubelet.root_dir != KubeletRoot::standard();
+        self.ends && !self.whole && kubelet.is_some_and(back)
+    }
+
     /// Whether the kubelet has another directory at the standard path than it had before.
     pub fn moves(&self) -> bool {
         !self.whole && self.root != *KubeletRoot::standard().as_path()

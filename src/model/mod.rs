@@ -1,5 +1,6 @@
 //! The words of csihost as plain types: no I/O, no decisions.
 
+pub mod action;
 pub mod align;
 pub mod asked;
 pub mod bytes;

@@ -6,6 +6,7 @@
 
 mod args_file;
 mod exec;
+mod foresee;
 mod k3s;
 mod kubeadm;
 mod link;
@@ -33,7 +34,8 @@ use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, aligned, decide, un
 use crate::mounts::unit_text::{self, ALIGN_UNIT};
 use crate::profile::Needs;
 use crate::settings::{Repair, Settings};
-pub(super) use link::{replace, stays, without_link};
+pub(super) use foresee::{foreseen, interesting, join};
+pub(super) use link::replace;
 use start::Start;
 
 /// Where the program may be.
@@ -86,7 +88,17 @@ fn change(start: &Start<'_>) -> Result<Option<Change>, Refusal> {
 }
 
 /// Adds what aligning needs to `plan`, whose steps from `first` on build the bridge.
-pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, first: usize, plan: &mut Plan) {
+///
+/// `tried` is the plan for the host as it was foreseen, in which the kubelet's root is not aligned: then
+/// it is not in this one either, and why.
+pub(super) fn plan(
+    facts: &Facts,
+    settings: &Settings,
+    needs: &Needs,
+    first: usize,
+    tried: Option<&Plan>,
+    plan: &mut Plan,
+) {
     let asked = settings.contract.repair == Repair::Align;
     let standard = KubeletRoot::standard();
     let at_standard = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.root_dir == standard);
@@ -94,7 +106,10 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, first: usi
     if !asked && facts.align.as_ref().is_none_or(|record| record.ends && !at_standard) {
         return;
     }
-    let alignment = decided(facts, settings, needs, asked, first, plan);
+    let alignment = match tried {
+        Some(tried) => refuse::foreseen(tried, plan),
+        None => decided(facts, settings, needs, asked, first, plan),
+    };
     match &alignment {
         Alignment::Refused(refused) => plan.refused.extend(refused.iter().cloned()),
         Alignment::Waits { from, to, unit } => plan.later.push(at_restart(from, to, unit.as_ref())),
@@ -172,7 +187,8 @@ fn decided(
         }
     }
     let whole = facts.whole.as_ref() == Some(&root);
-    plan.aligns = Some(AlignRecord { root, whole, ends: false });
+    let beside = if whole { Vec::new() } else { foresee::beside(settings) };
+    plan.aligns = Some(AlignRecord { root, whole, beside, ends: false });
     let mut needs: Vec<StepId> = plan.steps().map(|(id, _)| id).skip(first).collect();
     if let Some(bridge) = bridge.filter(|_| !whole) {
         needs.extend(copies_state(facts, &bridge, plan));

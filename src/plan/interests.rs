@@ -38,11 +38,12 @@ pub fn early(
             interests.files.extend(STATE_FILES.map(|name| standard.join(name)));
             interests.dirs.extend(detection.host_dir().map(|root| root.join(STATE_DIRECTORY)));
         }
+        let names = [directories(settings), align::interesting(settings).to_vec()].concat();
         let roots = detection.host_dir().into_iter().chain(bridge.map(|bridge| &bridge.root));
         let roots = roots.chain(align.map(|align| &align.root));
         for base in std::iter::once(&standard).chain(roots) {
             interests.dirs.push(base.clone());
-            for name in directories(settings) {
+            for name in names.iter().copied() {
                 // Those on the way too: what is missing is made as the kubelet makes it.
                 interests
                     .dirs
@@ -72,7 +73,7 @@ pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
         return interests;
     }
     let standard = HostPath::from(STANDARD_PATH);
-    let directories = directories(settings);
+    let directories = [directories(settings), align::interesting(settings).to_vec()].concat();
     interests.files = legacy::unit_files(facts, &directories);
     // Where the whole root is mounted at the standard path, these are the volumes of all pods.
     let one = |root: &HostPath| {
@@ -157,8 +158,8 @@ pub fn late(facts: &Facts, settings: &Settings) -> Interests {
 }
 
 fn wanted(facts: &Facts, settings: &Settings) -> Option<crate::mounts::bridge::Bridge> {
-    let after = align::without_link(facts, settings);
-    let facts = after.as_ref().unwrap_or(facts);
+    let after = align::foreseen(facts, settings);
+    let (facts, settings) = after.as_ref().map_or((facts, settings), |after| (&after.facts, &after.settings));
     match settings.bridge.enabled.then(|| decide(facts, &directories(settings)))? {
         Decision::Build(bridge) => Some(bridge),
         _ => None,

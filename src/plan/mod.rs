@@ -20,7 +20,7 @@ use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::profile::{Needs, Profile};
-use crate::settings::Settings;
+use crate::settings::{BridgeDirectory, Settings};
 
 /// Where an administrator's units are, and csihost's among them.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -34,19 +34,19 @@ pub fn decide(facts: &Facts, settings: &Settings, profile: &Profile) -> Plan {
     // Where an agent cannot help, /etc is the system's own and is made anew: nothing is written
     // there, units of the bridge included. That it is so is a check's to say.
     let Some(needs) = profile.needs() else { return Plan::default() };
-    let plan = match align::without_link(facts, settings) {
-        None => planned(facts, settings, needs, false),
-        Some(after) => match planned(&after, settings, needs, true) {
+    let plan = match align::foreseen(facts, settings) {
+        None => planned(facts, settings, needs, false, None),
+        Some(after) => match planned(&after.facts, &after.settings, needs, after.replaces, None) {
             plan if plan.aligns.is_some() => plan,
-            plan => align::stays(&plan, planned(facts, settings, needs, false)),
+            plan => planned(facts, settings, needs, false, Some(&plan)),
         },
     };
     plan.in_phases()
 }
 
 /// `link` is whether a directory has to take the place of a link at the standard path first: `facts` are
-/// those after it.
-fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool) -> Plan {
+/// those after it. `tried` is a plan for foreseen facts that was thrown away.
+fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool, tried: Option<&Plan>) -> Plan {
     let mut plan = Plan::default();
     match &facts.init {
         Init::Other(name) if direct::on(facts, needs).is_none() => plan.refused.push(no_systemd(name)),
@@ -64,7 +64,7 @@ fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool) -> Pla
                     |action: &Action| matches!(action, Action::StartUnit { .. } | Action::ShareMount { .. });
                 plan.also_need(first, replaced, mounts);
             }
-            align::plan(facts, settings, needs, first, &mut plan);
+            align::plan(facts, settings, needs, first, tried, &mut plan);
             // Without systemd there are no units to retire: what csihost mounted goes with a reboot.
             if facts.has_units() {
                 retire::plan(facts, settings, &mut plan);
@@ -87,6 +87,8 @@ fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool) -> Pla
 pub fn in_effect(settings: &Settings, align: Option<&AlignRecord>) -> Settings {
     let mut settings = settings.clone();
     settings.bridge.enabled |= align.is_some();
+    let beside = align.iter().flat_map(|record| &record.beside);
+    align::join(&mut settings, beside.filter_map(|name| BridgeDirectory::parse(name).ok()));
     settings
 }
 

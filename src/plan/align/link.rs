@@ -4,12 +4,11 @@
 //! another name. So a directory takes the link's place, and the whole root is bound to it: all that
 //! the link showed is there as before, the kubelet's sockets and certificates with it.
 
-use crate::model::align::Alignment;
 use crate::model::facts::Facts;
 use crate::model::file::{DirFact, FileFact};
 use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
-use crate::model::plan::{Action, Plan, Refusal, StepId};
+use crate::model::plan::{Action, Plan, StepId};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::settings::{Repair, Settings};
 
@@ -17,7 +16,7 @@ use crate::settings::{Repair, Settings};
 const MODE: u32 = 0o750;
 
 /// The host as it is with a directory in the place of the link; `None` where that is not wanted.
-pub(in crate::plan) fn without_link(facts: &Facts, settings: &Settings) -> Option<Facts> {
+pub(super) fn without_link(facts: &Facts, settings: &Settings) -> Option<Facts> {
     let standard = HostPath::from(STANDARD_PATH);
     let kubelet = facts.detection.kubelet.as_ref().filter(super::is_known)?;
     let asked = settings.contract.repair == Repair::Align && settings.bridge.enabled;
@@ -50,15 +49,4 @@ pub(in crate::plan) fn without_link(facts: &Facts, settings: &Settings) -> Optio
 pub(in crate::plan) fn replace(plan: &mut Plan) -> StepId {
     let action = Action::ReplaceLink { path: HostPath::from(STANDARD_PATH), mode: MODE };
     plan.push(action, "nothing can be mounted through a link; the whole root is mounted in its place", &[])
-}
-
-/// `plan`, in which the link stays, with why it has to: what is refused in `tried`, a plan without it.
-pub(in crate::plan) fn stays(tried: &Plan, mut plan: Plan) -> Plan {
-    let new = tried.refused.iter().filter(|refusal| !plan.refused.contains(refusal));
-    let new: Vec<Refusal> = new.cloned().collect();
-    if !new.is_empty() {
-        plan.refused.extend(new.iter().cloned());
-        plan.alignment = Some(Alignment::Refused(new));
-    }
-    plan
 }

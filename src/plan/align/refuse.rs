@@ -1,11 +1,12 @@
 //! Pure: where the kubelet's root is not made the standard path, and what a person does instead.
 
 use super::start::Start;
+use crate::model::align::Alignment;
 use crate::model::facts::{Facts, Init};
 use crate::model::file::DirFact;
 use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
 use crate::model::path::HostPath;
-use crate::model::plan::Refusal;
+use crate::model::plan::{Plan, Refusal};
 use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, STATE_DIRECTORY, Same, few, other_kubelet};
 use crate::plan::direct;
 use crate::profile::Needs;
@@ -175,6 +176,15 @@ pub(super) fn same(decision: &Decision) -> Option<Refusal> {
             ),
         )),
         _ => None,
+    }
+}
+
+/// What `tried`, a plan for the host as it would be, refuses beside what `plan` does.
+pub(super) fn foreseen(tried: &Plan, plan: &Plan) -> Alignment {
+    let new = tried.refused.iter().filter(|refusal| !plan.refused.contains(refusal));
+    match new.cloned().collect::<Vec<_>>() {
+        new if new.is_empty() => tried.alignment.clone().unwrap_or(Alignment::NoBridge),
+        new => Alignment::Refused(new),
     }
 }
 

@@ -209,7 +209,8 @@ fn the_setting_comes_after_the_bridge_and_needs_all_of_it() {
 fn a_kubelet_at_the_standard_path_keeps_the_bridge_to_its_data() {
     let mut facts = set(host(Distribution::K3s, "k3s.service", &[], BRIDGED));
     facts.detection.kubelet = Some(Kubelet::running(Distribution::K3s, KubeletRoot::standard()));
-    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), whole: false, ends: false });
+    facts.align =
+        Some(AlignRecord { root: HostPath::from(ROOT), whole: false, beside: Vec::new(), ends: false });
     let plan = planned(&facts);
     assert_eq!(plan.alignment, Some(Alignment::Aligned(Some(HostPath::from(ROOT)))));
     assert_eq!(plan.bridge, Some(HostPath::from(ROOT)));
@@ -220,7 +221,8 @@ fn a_kubelet_at_the_standard_path_keeps_the_bridge_to_its_data() {
     assert_eq!(refused(&facts), ["align-without-bridge"]);
     // What was undone is kept until the kubelet has its old root again.
     facts.mounts = mountinfo::parse(BRIDGED.as_bytes()).unwrap();
-    facts.align = Some(AlignRecord { root: HostPath::from(ROOT), whole: false, ends: true });
+    facts.align =
+        Some(AlignRecord { root: HostPath::from(ROOT), whole: false, beside: Vec::new(), ends: true });
     let report = Settings { iscsi: false, ..Settings::default() };
     let (_, text) = BUILTIN.iter().find(|(name, _)| *name == "debian").unwrap();
     let plan = crate::plan::decide(&facts, &report, &Profile::parse("debian", "debian", text).unwrap());
@@ -256,6 +258,28 @@ fn where_others_set_the_root_the_remedy_says_how() {
     let plan = crate::plan::decide(&facts, &given, &Profile::parse("debian", "debian", text).unwrap());
     assert_eq!(plan.refused[0].id, "align-root-given");
     assert!(generate("").starts_with(b"# Generated"));
+}
+
+#[test]
+fn what_the_kubelet_has_in_its_root_beside_volumes_is_bridged_too_and_remembered() {
+    let mut facts = host(Distribution::Kubelet, "kubelet.service", &KUBELET, BRIDGED);
+    let seccomp = HostPath::from(ROOT).join("seccomp");
+    let filled =
+        |path: &HostPath| DirFact::Directory { canonical: path.clone(), entries: vec![b"p".to_vec()] };
+    facts.dirs.insert(seccomp.clone(), filled(&seccomp));
+    let plan = planned(&facts);
+    assert!(written(&plan, "/etc/systemd/system/var-lib-kubelet-seccomp.mount").is_some());
+    assert_eq!(plan.aligns.as_ref().map(|record| record.beside.clone()), Some(vec!["seccomp".to_owned()]));
+    // It stays, whether or not anything is in it.
+    let after = crate::plan::in_effect(&settings(), plan.aligns.as_ref());
+    assert_eq!(directories(&after), ["pods", "plugins", "plugins_registry", "seccomp"]);
+
+    // Where the standard path has some of its own, the bridge is as it was, and the setting is not made.
+    let there = HostPath::from(STANDARD_PATH).join("seccomp");
+    facts.dirs.insert(there.clone(), filled(&there));
+    let plan = planned(&facts);
+    assert_eq!(plan.refused.iter().map(|refusal| refusal.id).collect::<Vec<_>>(), ["bridge-hides-data"]);
+    assert!(plan.bridge.is_some() && plan.aligns.is_none() && written(&plan, DROP_IN).is_none());
 }
 
 /// A kubelet at `/srv/k`, to which the standard path is a link.
