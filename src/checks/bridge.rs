@@ -4,7 +4,7 @@ use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Mode};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
-use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, Same, decide, remains};
+use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, Same, WITHOUT_BRIDGE, decide, remains};
 use std::collections::BTreeSet;
 
 const ID: &str = "bridge";
@@ -27,7 +27,12 @@ pub(super) fn check(facts: &Facts, directories: &[&str], wanted: bool) -> Vec<Fi
             .into_iter()
             .map(|refusal| {
                 Finding::new(ID, CheckStatus::Fail, format!("{}: {}", refusal.target, refusal.reason))
-                    .detail(format!("drivers that look below {STANDARD_PATH} do not find this kubelet"))
+                    .detail(match refusal.id {
+                        WITHOUT_BRIDGE => {
+                            "its pods' volumes and plugins are where nobody looks for them".to_owned()
+                        }
+                        _ => format!("drivers that look below {STANDARD_PATH} do not find this kubelet"),
+                    })
                     .remedy(refusal.remedy)
             })
             .collect(),

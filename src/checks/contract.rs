@@ -5,18 +5,30 @@ use crate::model::contract::{Contract, Propagation, Seen};
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::mounts::resolve::cover;
+use crate::settings::Repair;
 
 pub(super) const PROPAGATION: &str = "mount-propagation";
 const CONTRACT: &str = "path-contract";
 
-const REPAIR: &str = "or let csihost repair it on this node: contract.repair in csihost.toml";
+/// What csihost could do about it, with other settings.
+fn hint(repair: Repair) -> Option<&'static str> {
+    match repair {
+        Repair::Report => Some("or let csihost repair it on this node: contract.repair in csihost.toml"),
+        Repair::Graft => Some(
+            "or have csihost graft it: contract.drivers in csihost.toml has to name the driver (csihost plan says what it \
+             refuses)",
+        ),
+        // What is left to do for it is told by its own check.
+        Repair::Align => None,
+    }
+}
 
 /// As many breaches are told one by one; `--json` has all.
 const TOLD: usize = 5;
 
 /// Adds what is to be said of plugins to `findings`. The bridge is judged by the host's mounts,
 /// which the kubelet need not have: where its own say less, they count.
-pub(super) fn add(facts: &Facts, findings: &mut Vec<Finding>) {
+pub(super) fn add(facts: &Facts, repair: Repair, findings: &mut Vec<Finding>) {
     let propagates = |finding: &Finding| finding.id == PROPAGATION;
     let failed = |finding: &Finding| finding.status == CheckStatus::Fail;
     if let Some(finding) = propagation(facts)
@@ -27,10 +39,10 @@ pub(super) fn add(facts: &Facts, findings: &mut Vec<Finding>) {
             findings.push(finding);
         }
     }
-    findings.push(check(facts));
+    findings.push(check(facts, repair));
 }
 
-fn check(facts: &Facts) -> Finding {
+fn check(facts: &Facts, repair: Repair) -> Finding {
     let skip = |why: &str| Finding::new(CONTRACT, CheckStatus::Skip, why);
     if facts.plugins.kubelet.is_none() {
         return match facts.plugins.unread.as_slice() {
@@ -54,14 +66,13 @@ fn check(facts: &Facts) -> Finding {
         (_, breaches) => {
             let names: Vec<String> = breaches.iter().map(|breach| named(breach)).collect();
             let summary = format!("broken for {} of {all}: {}", breaches.len(), few(names));
-            // What a setting of csihost's could do, too.
-            let repair = breaches.iter().any(|breach| breach.seen == Seen::Absent).then_some(REPAIR);
+            let absent = breaches.iter().any(|breach| breach.seen == Seen::Absent);
             Finding::new(CONTRACT, CheckStatus::Fail, summary)
                 .detail(few(breaches.iter().map(|breach| format!("{} {}", named(breach), why(breach)))))
                 .remedy(few(breaches
                     .iter()
                     .filter_map(|breach| Some(format!("{}: {}", named(breach), breach.remedy.as_ref()?)))
-                    .chain(repair.map(str::to_owned))))
+                    .chain(hint(repair).filter(|_| absent).map(str::to_owned))))
         }
     }
 }

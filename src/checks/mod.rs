@@ -59,7 +59,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
             findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
         }
     }
-    contract::add(facts, &mut findings);
+    contract::add(facts, settings.contract.repair, &mut findings);
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

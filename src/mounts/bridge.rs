@@ -11,7 +11,7 @@ mod same;
 mod share;
 mod span;
 
-pub use aligned::{aligned, unready};
+pub use aligned::{WITHOUT_BRIDGE, aligned, unready};
 pub use former::{Former, Remains, former, remains, waiting};
 pub use holds::{STATE_DIRECTORY, STATE_FILES, few, other_kubelet};
 pub use late::waits_for;

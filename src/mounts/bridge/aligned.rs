@@ -18,13 +18,16 @@ pub fn aligned(facts: &Facts) -> Option<&HostPath> {
     (kubelet.root_dir == KubeletRoot::standard()).then_some(&record.root)
 }
 
+/// The refusal of a bridge beneath a running kubelet.
+pub const WITHOUT_BRIDGE: &str = "align-without-bridge";
+
 /// Refuses to put the bridge under a kubelet that runs without it: it has made directories of its
 /// own, which the bridge would hide.
 pub(super) fn beneath(facts: &Facts, spans: &[Span]) -> Option<Refusal> {
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
     let span = spans.iter().find(|span| !span.mounted).filter(|_| runs && facts.mode == Mode::Live)?;
     Some(Refusal {
-        id: "align-without-bridge",
+        id: WITHOUT_BRIDGE,
         target: span.place.to_string(),
         reason: format!(
             "the kubelet was started without the bridge: it uses {} itself, and its data are in {}",
