@@ -2,8 +2,8 @@
 //!
 //! The lock is not taken: a turn that restarts the kubelet holds it, and waits for this.
 
-use super::apply::vacant;
 use super::kubelet::Said;
+use super::link::vacant;
 use super::observe::observe_kubelet;
 use super::receipt;
 use super::unmount::mounts;

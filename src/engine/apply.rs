@@ -3,7 +3,7 @@
 //! Before a step the receipt says what is about to change, after it that it has; a failed step
 //! stops what needs it and nothing else.
 
-use super::link;
+use super::link::{self, vacant};
 use super::receipt::Store;
 use super::unmount::unmount;
 use crate::host::{Host, HostError};
@@ -319,16 +319,6 @@ impl<M: ServiceManager> Writer<'_, M> {
         }
         self.store.save()
     }
-}
-
-/// `path`, or one beside it where something is already: what was made anew is moved away too.
-pub(super) fn vacant(host: &Host, path: &HostPath) -> HostPath {
-    let beside = |n: u32| match path.parent() {
-        Some(parent) => parent.join([path.file_name(), format!(".{n}").as_bytes()].concat()),
-        None => path.clone(),
-    };
-    let mut places = std::iter::once(path.clone()).chain((2..1000).map(beside));
-    places.find(|place| !host.exists(place)).unwrap_or_else(|| path.clone())
 }
 
 /// Whether systemd makes units of what is at `path`.

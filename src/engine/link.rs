@@ -1,6 +1,5 @@
-//! Engine: a link that gives way to a directory, and comes back.
+//! Engine: a link that gives way to a directory, and comes back; what is moved out of the way.
 
-use super::apply::vacant;
 use crate::host::Host;
 use crate::model::file::Trust;
 use crate::model::path::HostPath;
@@ -54,4 +53,14 @@ pub(super) fn restore(host: &Host, path: &HostPath, to: &[u8]) -> Result<Option<
     let aside = vacant(host, &path.parent().unwrap_or_else(HostPath::root).join(name));
     host.rename(&beside, &aside)?;
     Ok(Some(aside))
+}
+
+/// `path`, or one beside it where something is already: what was made anew is moved away too.
+pub(super) fn vacant(host: &Host, path: &HostPath) -> HostPath {
+    let beside = |n: u32| match path.parent() {
+        Some(parent) => parent.join([path.file_name(), format!(".{n}").as_bytes()].concat()),
+        None => path.clone(),
+    };
+    let mut places = std::iter::once(path.clone()).chain((2..1000).map(beside));
+    places.find(|place| !host.exists(place)).unwrap_or_else(|| path.clone())
 }

@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "the container's tests and the machine's use a part each")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot run its node has failed")]
 
+pub(crate) mod align;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
