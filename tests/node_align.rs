@@ -115,6 +115,32 @@ fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
 }
 
 #[test]
+fn k3s_reads_csihosts_file_after_its_own_and_its_pods_live_on() {
+    container().shared_root().run(&format!(
+        "{WORDS}
+         install -m 755 /share/kubelet /usr/local/bin/k3s
+         mkdir -p /etc/rancher/k3s/config.yaml.d
+         printf 'write-kubeconfig-mode: \"0644\"\\nkubelet-arg:\\n- root-dir=%s\\n- v=2\\n' $root >/etc/rancher/k3s/config.yaml
+         printf 'kubelet-arg+:\\n- \"max-pods=200\"\\n' >/etc/rancher/k3s/config.yaml.d/50-mine.yaml
+         sed 's|^ExecStart=.*|ExecStart=/usr/local/bin/k3s server|' /share/kubelet.service >/etc/systemd/system/k3s.service
+         systemctl daemon-reload; systemctl -q enable --now k3s
+         break_iscsi; install_program; pods; uses $root; align
+         csihost apply; alive apply; uses $root
+         says 'takes effect when the kubelet restarts' csihost status
+         grep -F root-dir=/var/lib/kubelet /etc/rancher/k3s/config.yaml.d/90-csihost.yaml
+         systemctl restart k3s; alive a restart; aligned
+         csihost apply; nothing_planned
+         # A file that is read later and says otherwise is named, and nothing is done against it.
+         printf 'kubelet-arg+:\\n- root-dir=%s\\n' $root >/etc/rancher/k3s/config.yaml.d/99-mine.yaml
+         says \"would have $root as its root all the same\" csihost plan
+         rm /etc/rancher/k3s/config.yaml.d/99-mine.yaml
+         rm -r /etc/csihost; csihost undo || :
+         [ ! -e /etc/rancher/k3s/config.yaml.d/90-csihost.yaml ]
+         systemctl restart k3s; uses $root; alive the end"
+    ));
+}
+
+#[test]
 fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
     container().shared_root().run(&format!(
         "{WORDS}

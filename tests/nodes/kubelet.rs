@@ -4,7 +4,8 @@
 //! pod-resources listener under its temporary name, the device plugins' listener and the
 //! certificates (both below /var/lib/kubelet, whatever the root is), the watch on plugin
 //! sockets, readiness. Then it waits for SIGTERM. Flags other than `--root-dir` are ignored, but for
-//! kubelite's `--kubelet-args-file`, which names a file of flags.
+//! kubelite's `--kubelet-args-file`, which names a file of flags; as `k3s` it takes its flags from
+//! k3s' configuration.
 
 use std::env;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -38,6 +39,9 @@ fn main() -> io::Result<()> {
     if let Some(file) = given.map(|file| Path::new(std::ffi::OsStr::from_bytes(file)).to_owned()) {
         let text = fs::read_to_string(file)?.replace("${SNAP_COMMON}", "/var/snap/microk8s/common");
         arguments.extend(text.split_whitespace().map(|word| word.as_bytes().to_vec()));
+    }
+    if env::args_os().next().is_some_and(|name| Path::new(&name).ends_with("k3s")) {
+        arguments.extend(k3s_arguments()?.iter().map(|flag| format!("--{flag}").into_bytes()));
     }
     let root = root_dir(arguments.into_iter());
     directory(&root, 0o750)?;
@@ -74,6 +78,34 @@ fn main() -> io::Result<()> {
     ready()?;
     signals.wait()?;
     Ok(())
+}
+
+/// `kubelet-arg` of config.yaml and of the files in config.yaml.d, by name: a list takes the place of
+/// an earlier one, or with `+` is added to it (k3s, pkg/configfilearg). Block lists alone are read.
+fn k3s_arguments() -> io::Result<Vec<String>> {
+    let mut files = vec![PathBuf::from("/etc/rancher/k3s/config.yaml")];
+    if let Ok(entries) = fs::read_dir("/etc/rancher/k3s/config.yaml.d") {
+        let mut more = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        more.sort();
+        files.extend(more);
+    }
+    let mut flags: Vec<String> = Vec::new();
+    for file in files.into_iter().filter(|file| file.exists()) {
+        let mut within = false;
+        for line in fs::read_to_string(file)?.lines() {
+            match line.trim().strip_prefix("- ") {
+                Some(flag) if within => flags.push(flag.trim_matches(['"', '\'']).to_owned()),
+                Some(_) => {}
+                None => {
+                    within = line.starts_with("kubelet-arg");
+                    if line.trim() == "kubelet-arg:" {
+                        flags.clear();
+                    }
+                }
+            }
+        }
+    }
+    Ok(flags)
 }
 
 /// The last `--root-dir=X` or `--root-dir X`, `_` for `-`, cleaned lexically.
