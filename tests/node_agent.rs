@@ -286,18 +286,20 @@ fn it_survives_the_bus_and_systemd_itself() {
 #[test]
 fn it_ends_at_once_and_leaves_all_as_it_is() {
     agent(
-        "cat /proc/1/mountinfo >mounts; snapshot >before
+        "cat /proc/1/mountinfo >mounts; snapshot >before; soonest=9999999
          for i in 1 2 3 4 5; do
              begin=${EPOCHREALTIME/./}
              kill -TERM $pid
              while [ -d /proc/$pid ] && ! grep -q '^State:.Z' /proc/$pid/status; do :; done
              took=$((${EPOCHREALTIME/./} - begin))
              echo \"it took $took us\"
-             [ $took -lt 100000 ]
+             [ $took -lt 5000000 ]; [ $took -gt $soonest ] || soonest=$took
              eventually eval '! systemctl is-active -q csihost'
              [ \"$(systemctl show -P Result csihost)\" = success ]
              systemctl reset-failed csihost; systemctl start csihost; pid=$(systemctl show -P MainPID csihost); idle
          done
+         # Of five times the soonest: what else this machine does in that moment counts too.
+         [ $soonest -lt 100000 ]
          # In the middle of what it does, too.
          for ms in 005 020 050 100 120 150 200; do
              systemctl stop iscsid.socket; umount $standard/pods
