@@ -48,7 +48,7 @@ static := export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages unit node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -131,7 +131,7 @@ packages: tools-deb tools-rpm
 	if rustc=$$(packaging/arm64-rustc $(ARM64) $(TARGET)/tools/arm64); then triples+=" $(ARM64)"; fi; \
 	for triple in $$triples; do \
 	    unset RUSTC; [ $$triple = $(AMD64) ] || export RUSTC=$$rustc CARGO_TARGET_DIR=$(TARGET)/arm64 \
-	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc; \
+	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(CURDIR)/packaging/arm64-cc; \
 	    cargo build --quiet --release --locked --bin csihost --target $$triple; \
 	done; \
 	unset RUSTC CARGO_TARGET_DIR RUSTFLAGS; \
@@ -144,8 +144,8 @@ packages: tools-deb tools-rpm
 	    $(CARGO_DEB) deb --quiet --locked --no-build --no-strip --target $$triple --output $(TARGET)/packages/; \
 	    $(call make_rpm,$$triple,--payload-compress gzip --output $(TARGET)/packages/); \
 	    install $(TARGET)/$$triple/release/csihost $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*}; \
-	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -qE 'static(-pie|ally) linked' || \
-	        { echo "the program for $$triple is not static" >&2; exit 1; }; \
+	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -q 'static-pie linked' || \
+	        { echo "the program for $$triple is not static, or not position-independent" >&2; exit 1; }; \
 	done
 	@cd $(TARGET)/packages; sha256sum csihost* >SHA256SUMS; ls -l
 
@@ -211,11 +211,15 @@ bench: nodes
 	@benches/contracts $(NODES)
 	@benches/agent $(NODES)
 
-test: lint unit lint-packages node vm
-lint-packages: rpm
+test: lint unit test-packages node vm
+# All of a release, for each architecture: it makes the packages, looks into them and starts the program.
+test-packages: lint-packages
+	$(call need,qemu-aarch64-static:qemu-user-static rpm:rpm)
+	CSIHOST_PACKAGES=$(TARGET)/packages cargo test --locked --features node-tests --test packages
+lint-packages: packages
 	$(call need,lintian:lintian rpmlint:rpmlint)
-	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/debian/csihost_*.deb
-	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/rpm/csihost-*.rpm
+	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/packages/csihost_*.deb
+	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/packages/csihost-*.rpm
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
@@ -223,7 +227,7 @@ lint: tools
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
-	    packaging/arm64-rustc \
+	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
 unit: tools-deb
