@@ -47,8 +47,9 @@ static := export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(
     --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo"; unset CARGO_ENCODED_RUSTFLAGS
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -64,7 +65,7 @@ define need
 endef
 tools: tools-deb tools-rpm tools-nodes
 tools-deb:
-	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= 1.89 (https://rustup.rs)' >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= $(MSRV) (https://rustup.rs)' >&2; exit 1; }
 	$(call need,cc:gcc ar:binutils gzip:gzip)
 	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
 	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
@@ -211,7 +212,7 @@ bench: nodes
 	@benches/contracts $(NODES)
 	@benches/agent $(NODES)
 
-test: lint unit test-packages node vm
+test: lint unit msrv test-packages node vm
 # All of a release, for each architecture: it makes the packages, looks into them and starts the program.
 test-packages: lint-packages
 	$(call need,qemu-aarch64-static:qemu-user-static rpm:rpm)
@@ -230,6 +231,16 @@ lint: tools
 	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
+# What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
+msrv:
+	@toolchain=$$(rustup toolchain list 2>/dev/null | \
+	    awk -v want=$(MSRV) '$$1 ~ "^" want "[.-]" { print $$1; exit }' || :); \
+	if [ -n "$$toolchain" ]; then \
+	    CARGO_TARGET_DIR=$(TARGET)/msrv rustup run $$toolchain \
+	        cargo check --quiet --locked --all-targets --features node-tests; \
+	else \
+	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
+	fi
 unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
