@@ -212,7 +212,7 @@ bench: nodes
 	@benches/contracts $(NODES)
 	@benches/agent $(NODES)
 
-test: lint unit msrv test-packages node vm
+test: lint deny unit msrv test-packages node vm
 # All of a release, for each architecture: it makes the packages, looks into them and starts the program.
 test-packages: lint-packages
 	$(call need,qemu-aarch64-static:qemu-user-static rpm:rpm)
