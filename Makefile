@@ -242,6 +242,7 @@ msrv:
 	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
 	fi
 unit: tools-deb
+	$(call need,zsh:zsh fish:fish)
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
