@@ -10,7 +10,8 @@
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
-#                the contracts of 100 plugins; the agent: idle, in a storm of mounts, and how soon
+#                the contracts of 100 plugins; from a fresh node to a ready one, against the manual
+#                steps of Longhorn's documents; the agent: idle, in a storm of mounts, and how soon
 #                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
 #   make deny    licences, sources and doubles of what is in the program, by deny.toml; known
 #                vulnerabilities where the database of them can be had
@@ -168,8 +169,12 @@ $(NODES)/promtool:
 
 # What tests install in nodes beside the base, with all that it needs: by what is installed there.
 define node_packages
-	base=$$(tests/nodes/build-base); \
-	for package in rpm cloud-init; do \
+	base=$$(tests/nodes/build-base); suite=$${base##*/base-}; packages='rpm cloud-init'; \
+	if [ "$${suite%-*}" != "$$(. /etc/os-release; echo "$$VERSION_CODENAME")" ]; then \
+	    echo "no $$packages for nodes of $${suite%-*}: this machine's apt has another release; their tests will fail" >&2; \
+	    for package in $$packages; do rm -rf "$(NODES)/debs/$$package"; done; packages=; \
+	fi; \
+	for package in $$packages; do \
 	    debs=$(NODES)/debs/$$package; \
 	    [ "$$(cat $$debs/for 2>/dev/null)" != "$$base" ] || continue; \
 	    rm -rf $$debs; mkdir -p $$debs/partial; \
@@ -191,14 +196,15 @@ nodes: rpm tools-nodes $(NODES)/promtool
 	@install -m 644 $(TARGET)/rpm/csihost-*.rpm $(NODES)/csihost.rpm
 	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
-	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/rounds $(NODES)/
+	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
 	@tests/nodes/build-base >/dev/null
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
 	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
 	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
 	@$(node_packages)
-	@install -m 644 $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs/open-iscsi_*.deb $(NODES)/debs/
+	@cd $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs; \
+	install -m 644 open-iscsi_*.deb libopeniscsiusr_*.deb libisns0*_*.deb $(NODES)/debs/
 
 demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
@@ -210,6 +216,7 @@ bench: nodes
 	@benches/detect $(NODES)
 	@$(TARGET)/release/examples/mounts
 	@benches/contracts $(NODES)
+	@benches/install $(NODES)
 	@benches/agent $(NODES)
 
 test: lint deny unit msrv test-packages node vm
@@ -230,7 +237,7 @@ lint: tools
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
-	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
+	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
 # What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
 msrv:
 	@toolchain=$$(rustup toolchain list 2>/dev/null | \
