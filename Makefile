@@ -10,7 +10,8 @@
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
-#                the contracts of 100 plugins; the agent: idle, in a storm of mounts, and how soon
+#                the contracts of 100 plugins; from a fresh node to a ready one, against the manual
+#                steps of Longhorn's documents; the agent: idle, in a storm of mounts, and how soon
 #                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
 #   make deny    licences, sources and doubles of what is in the program, by deny.toml; known
 #                vulnerabilities where the database of them can be had
@@ -47,8 +48,9 @@ static := export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(
     --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo"; unset CARGO_ENCODED_RUSTFLAGS
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages unit node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -64,7 +66,7 @@ define need
 endef
 tools: tools-deb tools-rpm tools-nodes
 tools-deb:
-	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= 1.89 (https://rustup.rs)' >&2; exit 1; }
+	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= $(MSRV) (https://rustup.rs)' >&2; exit 1; }
 	$(call need,cc:gcc ar:binutils gzip:gzip)
 	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
 	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
@@ -131,7 +133,7 @@ packages: tools-deb tools-rpm
 	if rustc=$$(packaging/arm64-rustc $(ARM64) $(TARGET)/tools/arm64); then triples+=" $(ARM64)"; fi; \
 	for triple in $$triples; do \
 	    unset RUSTC; [ $$triple = $(AMD64) ] || export RUSTC=$$rustc CARGO_TARGET_DIR=$(TARGET)/arm64 \
-	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc; \
+	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(CURDIR)/packaging/arm64-cc; \
 	    cargo build --quiet --release --locked --bin csihost --target $$triple; \
 	done; \
 	unset RUSTC CARGO_TARGET_DIR RUSTFLAGS; \
@@ -144,8 +146,8 @@ packages: tools-deb tools-rpm
 	    $(CARGO_DEB) deb --quiet --locked --no-build --no-strip --target $$triple --output $(TARGET)/packages/; \
 	    $(call make_rpm,$$triple,--payload-compress gzip --output $(TARGET)/packages/); \
 	    install $(TARGET)/$$triple/release/csihost $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*}; \
-	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -qE 'static(-pie|ally) linked' || \
-	        { echo "the program for $$triple is not static" >&2; exit 1; }; \
+	    file --brief $(TARGET)/packages/csihost-$(VERSION)-$${triple%%-*} | grep -q 'static-pie linked' || \
+	        { echo "the program for $$triple is not static, or not position-independent" >&2; exit 1; }; \
 	done
 	@cd $(TARGET)/packages; sha256sum csihost* >SHA256SUMS; ls -l
 
@@ -167,8 +169,12 @@ $(NODES)/promtool:
 
 # What tests install in nodes beside the base, with all that it needs: by what is installed there.
 define node_packages
-	base=$$(tests/nodes/build-base); \
-	for package in rpm cloud-init; do \
+	base=$$(tests/nodes/build-base); suite=$${base##*/base-}; packages='rpm cloud-init'; \
+	if [ "$${suite%-*}" != "$$(. /etc/os-release; echo "$$VERSION_CODENAME")" ]; then \
+	    echo "no $$packages for nodes of $${suite%-*}: this machine's apt has another release; their tests will fail" >&2; \
+	    for package in $$packages; do rm -rf "$(NODES)/debs/$$package"; done; packages=; \
+	fi; \
+	for package in $$packages; do \
 	    debs=$(NODES)/debs/$$package; \
 	    [ "$$(cat $$debs/for 2>/dev/null)" != "$$base" ] || continue; \
 	    rm -rf $$debs; mkdir -p $$debs/partial; \
@@ -190,14 +196,15 @@ nodes: rpm tools-nodes $(NODES)/promtool
 	@install -m 644 $(TARGET)/rpm/csihost-*.rpm $(NODES)/csihost.rpm
 	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
-	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/rounds $(NODES)/
+	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
 	@tests/nodes/build-base >/dev/null
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
 	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
 	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
 	@$(node_packages)
-	@install -m 644 $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs/open-iscsi_*.deb $(NODES)/debs/
+	@cd $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs; \
+	install -m 644 open-iscsi_*.deb libopeniscsiusr_*.deb libisns0*_*.deb $(NODES)/debs/
 
 demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
@@ -209,13 +216,18 @@ bench: nodes
 	@benches/detect $(NODES)
 	@$(TARGET)/release/examples/mounts
 	@benches/contracts $(NODES)
+	@benches/install $(NODES)
 	@benches/agent $(NODES)
 
-test: lint unit lint-packages node vm
-lint-packages: rpm
+test: lint deny unit msrv test-packages node vm
+# All of a release, for each architecture: it makes the packages, looks into them and starts the program.
+test-packages: lint-packages
+	$(call need,qemu-aarch64-static:qemu-user-static rpm:rpm)
+	CSIHOST_PACKAGES=$(TARGET)/packages cargo test --locked --features node-tests --test packages
+lint-packages: packages
 	$(call need,lintian:lintian rpmlint:rpmlint)
-	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/debian/csihost_*.deb
-	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/rpm/csihost-*.rpm
+	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/packages/csihost_*.deb
+	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/packages/csihost-*.rpm
 lint: tools
 	cargo fmt --all --check
 	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
@@ -223,10 +235,21 @@ lint: tools
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
-	    packaging/arm64-rustc \
+	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
-	    benches/{apply,rounds,detect,contracts,agent,drifts,admin.sh}
+	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
+# What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
+msrv:
+	@toolchain=$$(rustup toolchain list 2>/dev/null | \
+	    awk -v want=$(MSRV) '$$1 ~ "^" want "[.-]" { print $$1; exit }' || :); \
+	if [ -n "$$toolchain" ]; then \
+	    CARGO_TARGET_DIR=$(TARGET)/msrv rustup run $$toolchain \
+	        cargo check --quiet --locked --all-targets --features node-tests; \
+	else \
+	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
+	fi
 unit: tools-deb
+	$(call need,zsh:zsh fish:fish)
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
