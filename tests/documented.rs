@@ -91,6 +91,26 @@ fn every_setting_is_in_the_manual_and_in_the_readme_where_all_are_right() {
 }
 
 #[test]
+fn the_reference_of_the_settings_is_made_of_the_source_and_has_them_all() {
+    let page = csihost::settings::reference::page();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/settings.md");
+    if std::env::var_os("UPDATE_SETTINGS").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(read("docs/settings.md"), page, "UPDATE_SETTINGS=1 makes it anew");
+
+    let source = read("src/settings/fragment.rs");
+    let known = source.lines().filter(|line| line.contains(": Option<") && line.starts_with("    ")).count();
+    assert_eq!(csihost::settings::reference::SETTINGS.len(), known);
+    let readme = read("README.md");
+    let example = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut names: Vec<String> =
+        csihost::settings::reference::SETTINGS.iter().map(|s| format!("{}.{}", s.table, s.key)).collect();
+    names.sort();
+    assert_eq!(names, keys(example));
+}
+
+#[test]
 fn a_setting_where_a_table_belongs_is_told_in_the_words_of_toml() {
     let error = csihost::settings::parse([("csihost.toml", &b"iscsi = false\n"[..])]).unwrap_err();
     assert!(error.to_string().contains("expected a table, [iscsi]"), "{error}");

@@ -4,6 +4,7 @@
 //! What comes out cannot be wrong: values were checked where they were read, with file and line.
 
 mod fragment;
+pub mod reference;
 
 use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
