@@ -169,7 +169,7 @@ $(NODES)/promtool:
 
 # What tests install in nodes beside the base, with all that it needs: by what is installed there.
 define node_packages
-	base=$$(tests/nodes/build-base); suite=$${base##*/base-}; packages='rpm cloud-init'; \
+	base=$$(tests/nodes/build-base); suite=$${base##*/base-}; packages='rpm dnf cloud-init'; \
 	if [ "$${suite%-*}" != "$$(. /etc/os-release; echo "$$VERSION_CODENAME")" ]; then \
 	    echo "no $$packages for nodes of $${suite%-*}: this machine's apt has another release; their tests will fail" >&2; \
 	    for package in $$packages; do rm -rf "$(NODES)/debs/$$package"; done; packages=; \

@@ -1,4 +1,4 @@
-//! On real systemd in a container: the rpm's life, with the real rpm.
+//! On real systemd in a container: the rpm's life, with the real rpm and the real dnf.
 //!
 //! The node is Debian's; what the package asks of a distribution with rpm is named to rpm by empty
 //! packages. Needs root and the feature `node-tests`; see tests/nodes/container.
@@ -97,6 +97,28 @@ fn an_upgrade_leaves_the_mounts_untouched_and_has_the_new_agent_run() {
          systemctl -q disable --now csihost
          rpm -U --oldpackage /share/csihost.rpm
          if systemctl is-active csihost || systemctl is-enabled csihost; then exit 1; fi",
+    ));
+}
+
+#[test]
+fn dnf_asks_for_what_is_missing_installs_upgrades_and_removes_it() {
+    node().run(&with_rpm(
+        "apt_get install /share/debs/dnf/*.deb >/dev/null
+         dnf() { command dnf -y --disablerepo='*' --setopt=plugins=0 --releasever=9 \"$@\"; }
+         fails '(iscsi-initiator-utils or open-iscsi) needed by csihost' dnf install /share/csihost.rpm
+         [ ! -e /usr/bin/csihost ]
+         provided iscsi-initiator-utils
+         dnf install /share/csihost.rpm
+         systemctl is-active csihost-boot csihost; ready
+         mounts=$(grep kubelet /proc/1/mountinfo)
+         dnf install /share/csihost-99.rpm
+         rpm -q csihost | grep -F 99.0.0
+         systemctl is-active csihost
+         [ \"$(grep kubelet /proc/1/mountinfo)\" = \"$mounts\" ]; bridged; travels
+         dnf remove csihost >removed 2>&1; cat removed
+         grep -q 'csihost undo before you erase it' removed
+         [ ! -e /usr/bin/csihost ]
+         bridged; travels; iscsid_listens",
     ));
 }
 
