@@ -46,7 +46,9 @@ ARM64 := aarch64-unknown-linux-gnu
 CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
 static := export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(CURDIR)=/csihost \
     --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo"; unset CARGO_ENCODED_RUSTFLAGS
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml)
+# Asked once: a commit in the middle is not for half of the packages.
+SOURCE_DATE_EPOCH := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y Cargo.toml))
+export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
