@@ -11,6 +11,8 @@
 //! **last** match wins, only a leading `#` makes a comment, and a last line that has no newline
 //! is dropped.
 
+use crate::model::edit;
+
 /// The key of the command with which open-iscsi's tools start the daemon.
 pub const STARTUP: &[u8] = b"iscsid.startup";
 
@@ -54,11 +56,7 @@ impl<'a> Conf<'a> {
 
     /// The lines, which put together are the file.
     pub fn lines(&self) -> impl Iterator<Item = Line<'a>> + use<'a> {
-        self.bytes.split_inclusive(|&b| b == b'\n').scan(0, |end, bytes| {
-            let at = *end;
-            *end += bytes.len();
-            Some(Line { at, bytes })
-        })
+        edit::lines_at(self.bytes).map(|(at, bytes)| Line { at, bytes })
     }
 
     /// The startup command in effect.

@@ -2,7 +2,7 @@
 
 use super::conf;
 use crate::model::digest::Digest;
-use crate::model::edit::{Splice, Text};
+use crate::model::edit::{self, Splice, Text};
 use crate::model::facts::{Facts, Mode};
 use crate::model::file::FileFact;
 use crate::model::path::HostPath;
@@ -144,13 +144,11 @@ pub fn name(prefix: &str, random: [u8; 6]) -> String {
 pub fn renamed(file: &[u8], name: &str) -> Vec<Splice> {
     let new = format!("InitiatorName={name}\n").into_bytes();
     let mut splices = Vec::new();
-    let mut at = 0;
-    for line in file.split_inclusive(|&b| b == b'\n') {
+    for (at, line) in edit::lines_at(file) {
         if conf::first_value(line, b"InitiatorName").is_some() || is_assignment(line) {
             let new = if splices.is_empty() { new.clone() } else { Vec::new() };
             splices.push(Splice { at, old: Text(line.to_vec()), new: Text(new) });
         }
-        at += line.len();
     }
     if splices.is_empty() {
         let broken = !file.is_empty() && !file.ends_with(b"\n");

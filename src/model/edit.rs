@@ -32,6 +32,24 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// The lines of a file, each with where it begins; put together they are the file.
+pub fn lines_at(file: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    file.split_inclusive(|&b| b == b'\n').scan(0, |end, line| {
+        let at = *end;
+        *end += line.len();
+        Some((at, line))
+    })
+}
+
+/// Adds `line`, which ends in a newline, after the last line of `file`, which may have none.
+pub fn appended(file: &[u8], line: &[u8]) -> Splice {
+    let (at, old, new) = match lines_at(file).last() {
+        Some((at, last)) if !last.ends_with(b"\n") => (at, last, [last, b"\n", line].concat()),
+        _ => (file.len(), &b""[..], line.to_vec()),
+    };
+    Splice { at, old: Text(old.to_vec()), new: Text(new) }
+}
+
 /// The file after `splices`, which are in order and do not overlap; `None` where the file does
 /// not hold what they replace.
 pub fn apply(file: &[u8], splices: &[Splice]) -> Option<Vec<u8>> {

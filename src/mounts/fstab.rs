@@ -4,7 +4,7 @@
 //! for a byte. What is not an entry (comments, empty lines, lines of one word) is kept and means
 //! nothing.
 
-use crate::model::edit::{Splice, Text};
+use crate::model::edit::{self, Splice, Text};
 use crate::model::path::HostPath;
 
 /// Where the table is.
@@ -56,13 +56,7 @@ impl Entry<'_> {
 /// The entries of the file, in its order: of two for one mount point, the later one is mounted over
 /// the other.
 pub fn entries(text: &[u8]) -> Vec<Entry<'_>> {
-    let mut at = 0;
-    let mut entries = Vec::new();
-    for (number, line) in (1..).zip(text.split_inclusive(|&b| b == b'\n')) {
-        entries.extend(entry(number, at, line));
-        at += line.len();
-    }
-    entries
+    (1..).zip(edit::lines_at(text)).filter_map(|(number, (at, line))| entry(number, at, line)).collect()
 }
 
 fn entry(number: usize, at: usize, line: &[u8]) -> Option<Entry<'_>> {
@@ -102,7 +96,6 @@ fn decoded(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::edit;
     use proptest::prelude::*;
 
     fn read(text: &str) -> Vec<(usize, String, String, String)> {

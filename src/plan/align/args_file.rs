@@ -3,7 +3,7 @@
 use super::Change;
 use super::refuse::{overruled, refusal};
 use super::start::Start;
-use crate::model::edit::{Splice, Text};
+use crate::model::edit::{self, Splice, Text};
 use crate::model::file::{File, FileFact};
 use crate::model::kubelet::Distribution;
 use crate::model::path::HostPath;
@@ -40,16 +40,8 @@ pub(super) fn change(start: &Start<'_>) -> Result<Option<Change>, Refusal> {
 fn patched(text: &[u8]) -> Option<Vec<Splice>> {
     let names_root =
         |line: &[u8]| line.windows(10).any(|part| part == b"--root-dir" || part == b"--root_dir");
-    let mut at = 0;
-    let mut last: Option<(usize, &[u8])> = None;
-    let mut end: (usize, &[u8]) = (0, b"");
-    for line in text.split_inclusive(|&b| b == b'\n') {
-        if names_root(line) && !line.trim_ascii_start().starts_with(b"#") {
-            last = Some((at, line));
-        }
-        end = (at, line);
-        at += line.len();
-    }
+    let counts = |(_, line): &(usize, &[u8])| names_root(line) && !line.trim_ascii_start().starts_with(b"#");
+    let last = edit::lines_at(text).filter(counts).last();
     if last.is_some_and(|(_, line)| line.trim_ascii() == LINE) {
         return None;
     }
@@ -58,17 +50,13 @@ fn patched(text: &[u8]) -> Option<Vec<Splice>> {
         let line = line.trim_ascii();
         line.starts_with(b"--root") && !line.iter().any(u8::is_ascii_whitespace)
     });
-    let (at, old, new) = match alone {
+    Some(vec![match alone {
         Some((at, line)) => {
             let tail = line.get(line.trim_ascii_end().len()..).unwrap_or_default();
-            (at, line.to_vec(), [LINE, tail].concat())
+            Splice { at, old: Text(line.to_vec()), new: Text([LINE, tail].concat()) }
         }
-        None if end.1.is_empty() || end.1.ends_with(b"\n") => {
-            (text.len(), Vec::new(), [LINE, b"\n"].concat())
-        }
-        None => (end.0, end.1.to_vec(), [end.1, b"\n", LINE, b"\n"].concat()),
-    };
-    Some(vec![Splice { at, old: Text(old), new: Text(new) }])
+        None => edit::appended(text, &[LINE, b"\n"].concat()),
+    }])
 }
 
 #[cfg(test)]

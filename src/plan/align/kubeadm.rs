@@ -6,7 +6,7 @@ use super::refuse::overruled;
 use super::start::Start;
 use super::{Change, Kind, is_ours};
 use crate::detect::config::variables;
-use crate::model::edit::{Splice, Text};
+use crate::model::edit::{self, Splice, Text};
 use crate::model::file::{File, FileFact};
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
@@ -68,18 +68,11 @@ fn patched(text: &[u8]) -> Option<Vec<Splice>> {
         return None;
     }
     let before = variables(text);
-    let mut at = 0;
-    let mut last: Option<(usize, &[u8])> = None;
-    let mut end: (usize, &[u8]) = (0, b"");
-    for line in text.split_inclusive(|&b| b == b'\n') {
+    let assigns = |(_, line): &(usize, &[u8])| {
         let key = line.trim_ascii_start().strip_prefix(VARIABLE);
-        if key.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"=")) {
-            last = Some((at, line));
-        }
-        end = (at, line);
-        at += line.len();
-    }
-    let splice = match last {
+        key.is_some_and(|rest| rest.trim_ascii_start().starts_with(b"="))
+    };
+    let splice = match edit::lines_at(text).filter(assigns).last() {
         Some((at, line)) => {
             let body = line.trim_ascii_end();
             let tail = line.get(body.len()..).unwrap_or_default();
@@ -94,19 +87,14 @@ fn patched(text: &[u8]) -> Option<Vec<Splice>> {
             let new = [head, blank.as_bytes(), FLAG.as_bytes(), quote, tail].concat();
             Splice { at, old: Text(line.to_vec()), new: Text(new) }
         }
-        None => {
-            let line = format!("KUBELET_EXTRA_ARGS={FLAG}\n");
-            let (at, old) = if end.1.ends_with(b"\n") { (text.len(), &b""[..]) } else { end };
-            let between = if old.is_empty() { &b""[..] } else { b"\n" };
-            Splice { at, old: Text(old.to_vec()), new: Text([old, between, line.as_bytes()].concat()) }
-        }
+        None => edit::appended(text, format!("KUBELET_EXTRA_ARGS={FLAG}\n").as_bytes()),
     };
     // What systemd reads of it must be the old value and the flag, and all else as it was.
     let value = before.get(VARIABLE).cloned().unwrap_or_default();
     let blank = if value.is_empty() { "" } else { " " };
     let mut wanted = before;
     wanted.insert(VARIABLE.to_vec(), [value.as_slice(), blank.as_bytes(), FLAG.as_bytes()].concat());
-    let after = crate::model::edit::apply(text, std::slice::from_ref(&splice))?;
+    let after = edit::apply(text, std::slice::from_ref(&splice))?;
     (variables(&after) == wanted).then(|| vec![splice])
 }
 
