@@ -16,6 +16,7 @@ use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
 use crate::model::status::Status;
+use crate::plan;
 use crate::report::journal;
 use crate::report::notify::{self, Notify, State};
 use crate::settings::Repair;
@@ -289,7 +290,8 @@ impl Agent<'_> {
 
     async fn saw(&mut self, seen: &Seen) {
         let asked = self.host.take_asked();
-        self.points = Points::of(&seen.facts, &self.config.settings);
+        let settings = plan::in_effect(&self.config.settings, seen.facts.align.as_ref());
+        self.points = Points::of(&seen.facts, &settings);
         self.rows = Rows::of(&seen.facts.mounts, &self.points);
         self.expect_plugins(seen);
         // A plan that is not empty now failed in part, or did not settle; pauses say when to go on.
