@@ -1,6 +1,6 @@
 //! Pure: whether the kubelet's root is the standard path, where that was asked for.
 
-use crate::model::align::Alignment;
+use crate::model::align::{Alignment, at_restart};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::plan::Plan;
 use crate::model::unit::UnitName;
@@ -29,11 +29,8 @@ pub(super) fn check(plan: &Plan) -> Vec<Finding> {
         ],
         Alignment::Waits { from, to, unit } => {
             let unit = unit.as_ref().map_or("the kubelet's unit", UnitName::as_str);
-            let summary = format!(
-                "the kubelet's root becomes {to} in place of {from}: takes effect when the kubelet restarts"
-            );
             vec![
-                Finding::new(ID, CheckStatus::Warn, summary)
+                Finding::new(ID, CheckStatus::Warn, format!("the kubelet's {}", at_restart(from, to)))
                     .detail("pods live on through the restart; until then all is as it was")
                     .remedy(format!("systemctl restart {unit}, or csihost apply --restart-kubelet")),
             ]

@@ -59,6 +59,11 @@ pub struct NextStart {
     pub config_files: Vec<(UnitName, HostPath)>,
 }
 
+/// What is told of a kubelet whose root becomes `to` in place of `from`.
+pub fn at_restart(from: &KubeletRoot, to: &KubeletRoot) -> String {
+    format!("root becomes {to} in place of {from}: takes effect when the kubelet restarts")
+}
+
 /// How far aligning is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Alignment {

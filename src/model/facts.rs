@@ -187,6 +187,11 @@ impl Facts {
         self.files.get(path).unwrap_or(&FileFact::Absent)
     }
 
+    /// `path` with links followed, as far as it was asked for.
+    pub fn canonical<'a>(&'a self, path: &'a HostPath) -> &'a HostPath {
+        self.dirs.get(path).and_then(DirFact::canonical).unwrap_or(path)
+    }
+
     /// What is known of a module.
     pub fn module(&self, name: &str) -> Module {
         self.modules.get(name).copied().unwrap_or(Module::Unknown)

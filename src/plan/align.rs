@@ -19,7 +19,7 @@ mod tests;
 use super::bridge::{kubelet_units, unit_path};
 use super::files::{Kind, place};
 use super::{direct, directories};
-use crate::model::align::{AlignRecord, Alignment};
+use crate::model::align::{AlignRecord, Alignment, at_restart};
 use crate::model::asked::Interests;
 use crate::model::digest::Digest;
 use crate::model::edit::{self, Splice};
@@ -112,7 +112,7 @@ pub(super) fn plan(
     };
     match &alignment {
         Alignment::Refused(refused) => plan.refused.extend(refused.iter().cloned()),
-        Alignment::Waits { from, to, unit } => plan.later.push(at_restart(from, to, unit.as_ref())),
+        Alignment::Waits { from, to, unit } => plan.later.push(later(from, to, unit.as_ref())),
         _ => {}
     }
     plan.alignment = Some(alignment);
@@ -141,7 +141,7 @@ fn decided(
         (true, None) => return Alignment::Aligned(None),
         (true, Some(record)) => record.root.clone(),
         (false, _) => match &kubelet.host_dir {
-            Some(root) => facts.dirs.get(root).and_then(|dir| dir.canonical()).unwrap_or(root).clone(),
+            Some(root) => facts.canonical(root).clone(),
             None => return Alignment::NoBridge,
         },
     };
@@ -214,7 +214,7 @@ fn decided(
         (false, set) if runs => {
             let unit = facts.detection.unit.clone();
             if !set {
-                plan.later.push(at_restart(&kubelet.root_dir, &standard, unit.as_ref()));
+                plan.later.push(later(&kubelet.root_dir, &standard, unit.as_ref()));
                 return Alignment::Planned;
             }
             Alignment::Waits { from: kubelet.root_dir.clone(), to: standard, unit }
@@ -223,10 +223,10 @@ fn decided(
     }
 }
 
-/// What happens when the kubelet's `unit` restarts.
-fn at_restart(from: &KubeletRoot, to: &KubeletRoot, unit: Option<&UnitName>) -> Later {
-    let reason = format!("its root becomes {to} in place of {from}: takes effect when the kubelet restarts");
-    Later { target: unit.map_or("the kubelet's unit", UnitName::as_str).to_owned(), reason }
+/// What waits for a restart of the kubelet's `unit`.
+fn later(from: &KubeletRoot, to: &KubeletRoot, unit: Option<&UnitName>) -> Later {
+    let target = unit.map_or("the kubelet's unit", UnitName::as_str).to_owned();
+    Later { target, reason: format!("its {}", at_restart(from, to)) }
 }
 
 /// Whether it is more than left-over state files that tell of `kubelet`.

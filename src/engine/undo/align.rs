@@ -6,7 +6,6 @@ use super::super::unmount::mounts;
 use super::super::{align, link};
 use super::{Fate, Undo, Undone};
 use crate::model::facts::Mode;
-use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
 use crate::mounts::bridge::STANDARD_PATH;
@@ -77,7 +76,7 @@ impl<M: ServiceManager> Undo<'_, M> {
         let running = observe_kubelet(self.host, &Said::default())?.kubelet;
         let running = running.filter(|kubelet| kubelet.pid.is_some());
         let over = match &running {
-            Some(kubelet) => kubelet.root_dir != KubeletRoot::standard(),
+            Some(kubelet) => record.is_over(Some(kubelet)),
             None => self.store.receipt.changes.is_empty(),
         };
         if over {

@@ -65,10 +65,7 @@ pub(super) fn bound_by_fstab(
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
     let entries = fstab::entries(table);
     let Some(entry) = entries.iter().rev().find(|entry| entry.point == *place) else { return Ok(None) };
-    let source = entry.bound().map(|source| match facts.dirs.get(&source) {
-        Some(fact) => fact.canonical().cloned().unwrap_or(source),
-        None => source,
-    });
+    let source = entry.bound().map(|source| facts.canonical(&source).clone());
     match source {
         Some(source) if source == *what => Ok(Some(entry.number)),
         _ => Err(Refusal {

@@ -5,6 +5,7 @@ use super::link::without_link;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
 use crate::model::kubelet::KubeletRoot;
+use crate::model::path::HostPath;
 use crate::settings::{BridgeDirectory, Repair, Settings};
 
 /// What a kubelet has in its root beside volumes and plugins, and looks for there, or others do
@@ -32,25 +33,26 @@ pub(in crate::plan) fn interesting(settings: &Settings) -> &'static [&'static st
 
 /// `None` where all is as it would be.
 pub(in crate::plan) fn foreseen(facts: &Facts, settings: &Settings) -> Option<Foreseen> {
-    if let Some(facts) = without_link(facts, settings) {
+    if settings.contract.repair != Repair::Align || !settings.bridge.enabled {
+        return None;
+    }
+    let kubelet = facts.detection.kubelet.as_ref().filter(super::is_known)?;
+    let root = kubelet.host_dir.as_ref().filter(|_| kubelet.root_dir != KubeletRoot::standard())?;
+    if let Some(facts) = without_link(facts, root) {
         return Some(Foreseen { facts, settings: settings.clone(), replaces: true });
     }
     let mut after = settings.clone();
-    join(&mut after, own(facts, settings).into_iter().filter_map(|name| BridgeDirectory::parse(name).ok()));
+    join(&mut after, own(facts, root).filter_map(|name| BridgeDirectory::parse(name).ok()));
     (after != *settings).then(|| Foreseen { facts: facts.clone(), settings: after, replaces: false })
 }
 
-/// What the kubelet has in its root, and will look for at the standard path.
-fn own(facts: &Facts, settings: &Settings) -> Vec<&'static str> {
-    let kubelet = facts.detection.kubelet.as_ref().filter(super::is_known);
-    let kubelet = kubelet.filter(|kubelet| kubelet.root_dir != KubeletRoot::standard());
-    let root = kubelet.and_then(|kubelet| kubelet.host_dir.as_ref());
-    let root = root.filter(|_| settings.bridge.enabled && facts.align.is_none());
+/// What the kubelet has in its `root`, and will look for at the standard path; once that is recorded it stays.
+fn own(facts: &Facts, root: &HostPath) -> impl Iterator<Item = &'static str> {
     let filled = |name: &&str| {
-        root.and_then(|root| facts.dirs.get(&root.join(name)))
-            .is_some_and(|fact| matches!(fact, DirFact::Directory { entries, .. } if !entries.is_empty()))
+        facts.align.is_none()
+            && matches!(facts.dirs.get(&root.join(name)), Some(DirFact::Directory { entries, .. }) if !entries.is_empty())
     };
-    interesting(settings).iter().copied().filter(filled).collect()
+    OWN.into_iter().filter(filled)
 }
 
 /// Adds directories to those of the bridge.

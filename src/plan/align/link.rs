@@ -6,26 +6,18 @@
 
 use crate::model::facts::Facts;
 use crate::model::file::{DirFact, FileFact};
-use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, StepId};
 use crate::mounts::bridge::STANDARD_PATH;
-use crate::settings::{Repair, Settings};
 
 /// The mode of a directory that is seen only while nothing is mounted there.
 const MODE: u32 = 0o750;
 
-/// The host as it is with a directory in the place of the link; `None` where that is not wanted.
-pub(super) fn without_link(facts: &Facts, settings: &Settings) -> Option<Facts> {
+/// The host as it is with a directory in the place of a link to `root`; `None` where there is none.
+pub(super) fn without_link(facts: &Facts, root: &HostPath) -> Option<Facts> {
     let standard = HostPath::from(STANDARD_PATH);
-    let kubelet = facts.detection.kubelet.as_ref().filter(super::is_known)?;
-    let asked = settings.contract.repair == Repair::Align && settings.bridge.enabled;
-    if !asked || kubelet.root_dir == KubeletRoot::standard() {
-        return None;
-    }
-    let resolved = |path: &HostPath| facts.dirs.get(path).and_then(DirFact::canonical).cloned();
-    let root = resolved(kubelet.host_dir.as_ref()?)?;
-    if resolved(&standard)? != root || root == standard {
+    let root = facts.canonical(root).clone();
+    if *facts.canonical(&standard) != root || root == standard {
         return None;
     }
     let mut after = facts.clone();

@@ -149,8 +149,7 @@ fn rke(root: &str) -> String {
 /// Another kubelet's state where this one's is to be.
 fn true_tree(facts: &Facts, kubelet: &Kubelet) -> Option<Refusal> {
     let root = kubelet.host_dir.as_ref()?;
-    let canonical = facts.dirs.get(root).and_then(DirFact::canonical).unwrap_or(root);
-    if canonical.as_bytes() == STANDARD_PATH.as_bytes() {
+    if facts.canonical(root).as_bytes() == STANDARD_PATH.as_bytes() {
         return None;
     }
     let found = other_kubelet(facts, &HostPath::from(STANDARD_PATH), root)?;
