@@ -7,6 +7,7 @@
 #   make reproducible  builds the packages once more elsewhere, and compares the bytes
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
+#   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md)
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
@@ -52,7 +53,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -221,7 +222,7 @@ bench: nodes
 	@benches/install $(NODES)
 	@benches/agent $(NODES)
 
-test: lint deny unit msrv test-packages node vm
+test: lint deny unit msrv test-packages node cluster vm
 # All of a release, for each architecture: it makes the packages, looks into them and starts the program.
 test-packages: lint-packages
 	$(call need,qemu-aarch64-static:qemu-user-static rpm:rpm)
@@ -238,7 +239,7 @@ lint: tools
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
 # What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
 msrv:
@@ -255,6 +256,8 @@ unit: tools-deb
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
+cluster: nodes
+	cargo test --locked --features node-tests --test cluster
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # the runners set here, flags, default_timeout, node
+# shellcheck shell=bash disable=SC2034,SC2154 # the runners set here, flags, default_timeout, node
 # What build-base, container and machine share. It is sourced, never run.
 #
 # A run lives in mount and PID namespaces of its own, and all that it writes lies on a
@@ -45,11 +45,11 @@ follow_caller() {
     unset CSIHOST_FOLLOWS
 }
 
-# Reads the command line that both runners have: sets share, out, timeout, last, and for
+# Reads the command line that the runners have: sets share, out, cluster, timeout, last, and for
 # each command cmd[N], cut_after[N] (milliseconds), cut_on[N]. $flags: words of the
 # runner's own, space around each; those given are then in $given.
 parse() {
-    share='' out='' timeout=$default_timeout last=1 given=' '
+    share='' out='' cluster='' timeout=$default_timeout last=1 given=' '
     declare -gA cmd=() cut_after=() cut_on=()
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         if [[ $flags == *" $1 "* ]]; then given+="$1 "; shift; continue; fi
@@ -60,6 +60,7 @@ parse() {
                 mkdir -p "$2" || die "cannot make $2"
                 out=$(readlink -e "$2") ;;
             --then) last=$((last + 1)); cmd[$last]=$2 ;;
+            --cluster) cluster=$(readlink -e "$2") || die "no such directory: $2" ;;
             --timeout) timeout=$2 ;;
             --cut-after)
                 [[ $2 =~ ^([0-9]+)(\.([0-9]{1,3}))?$ ]] || die "not a number of seconds: $2"

@@ -9,7 +9,7 @@
 pub(crate) mod align;
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
@@ -30,6 +30,11 @@ static SHARE: LazyLock<PathBuf> = LazyLock::new(|| {
     let target = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     target.parent().expect("the target directory").join("nodes")
 });
+
+/// The directory that is /share in every node.
+pub(crate) fn share() -> &'static Path {
+    &SHARE
+}
 
 /// A node that is to be booted.
 pub(crate) struct Node {

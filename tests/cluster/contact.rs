@@ -1,0 +1,44 @@
+//! From a node without csihost to one whose driver is told the kubelet's root.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "without csihost the driver runs, and the kubelet never hears of it",
+        scripts: &[r#"
+            driver
+            [ "$(kubectl get pods -l app=csi-hostpathplugin -o 'jsonpath={.items[*].status.containerStatuses[*].ready}')" = 'true true' ]
+            pod app | kubectl apply -f -
+            eventually 20 event app "driver name $driver not found in the list of registered CSI drivers"
+            if registered; then fail 'it is registered'; fi"#],
+    },
+    Test {
+        name: "with the bridge alone the driver registers, and the kubelet's path does not exist in its container",
+        scripts: &[r#"
+            no_driver
+            rm -r $standard/plugins $standard/plugins_registry $standard/pods
+            install_csihost
+            bridged
+            driver
+            eventually 20 registered
+            # docs/contract.md has the error's text.
+            eventually 60 event app "create target path: mkdir $root/pods/$(uid app)/volumes/kubernetes.io~csi/v/mount: no such file or directory"
+            [ "$(kubectl get pod app -o 'jsonpath={.status.phase}')" = Pending ]
+            nothing_planned; bridged
+            delete_pods"#],
+    },
+    Test {
+        name: "told the kubelet's root the driver's volumes arrive",
+        scripts: &[r#"
+            no_driver
+            driver $root
+            eventually 20 registered
+            pod app | kubectl apply -f -
+            ready app
+            [ "$(in_pod app cat /data/file)" = 'node app' ]
+            stored app
+            nothing_planned
+            delete_pods
+            no_driver"#],
+    },
+];

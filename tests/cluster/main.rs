@@ -1,0 +1,90 @@
+//! Tests against a real Kubernetes: a kubelet whose root is `/srv/kubelet`, its control plane,
+//! containerd and csi-driver-host-path, on one node that all of these tests share, in order. What
+//! holds is asserted by what the API server and the pods say.
+//!
+//! `cargo test --features node-tests --test cluster [-- WORD...]` runs the tests whose name has one of
+//! the words, and those that they need. README.md here says how the binaries are made; without them
+//! the tests say that they skip, and pass. Needs root; see tests/nodes/container.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the tests' own runner")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot run its node has failed")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contact;
+mod node;
+
+use node::Cluster;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// One test: scripts for the node, with a reboot between one and the next.
+pub(crate) struct Test {
+    /// A sentence that says what is so.
+    name: &'static str,
+    /// Bash, with the words of `words.sh`.
+    scripts: &'static [&'static str],
+}
+
+/// All tests in the order in which they run: each leaves the node as the next one takes it.
+fn tests() -> impl Iterator<Item = &'static Test> {
+    contact::TESTS.iter()
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if std::env::args().any(|word| word == "--list") {
+        tests().for_each(|test| println!("{}: test", test.name));
+        return ExitCode::SUCCESS;
+    }
+    let wanted = |test: &Test| words.is_empty() || words.iter().any(|word| test.name.contains(word.as_str()));
+    // The node's state is what the tests before have made of it.
+    let last = tests().enumerate().filter(|(_, test)| wanted(test)).map(|(at, _)| at + 1).last();
+    let Some(last) = last else { return ExitCode::SUCCESS };
+
+    let binaries = match node::binaries() {
+        Ok(binaries) => binaries,
+        Err(why) => {
+            println!("cluster: skipped: {why}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let began = Instant::now();
+    let mut cluster = Cluster::boot(&binaries);
+    println!("booted the node in {}", seconds(began.elapsed()));
+    let (mut passed, mut failed) = (0, Vec::new());
+    for test in tests().take(last) {
+        let began = Instant::now();
+        match run(&mut cluster, test) {
+            Ok(()) => {
+                passed += 1;
+                println!("test {} ... ok, {}", test.name, seconds(began.elapsed()));
+            }
+            Err(said) => {
+                failed.push(test.name);
+                println!("test {} ... FAILED, {}\n{said}", test.name, seconds(began.elapsed()));
+            }
+        }
+    }
+    println!("{passed} passed, {} failed, {}", failed.len(), seconds(began.elapsed()));
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {}", failed.join(", "));
+    ExitCode::FAILURE
+}
+
+fn run(cluster: &mut Cluster, test: &Test) -> Result<(), String> {
+    for (at, script) in test.scripts.iter().enumerate() {
+        if at > 0 {
+            cluster.reboot();
+        }
+        cluster.script(script)?;
+    }
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
