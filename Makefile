@@ -16,6 +16,8 @@
 #                it repairs (that alone takes half an hour: IDLE=60 TRIES=20 is enough for a look)
 #   make deny    licences, sources and doubles of what is in the program, by deny.toml; known
 #                vulnerabilities where the database of them can be had
+#   make cluster-campaign  kills a driver CAMPAIGN_KILLS (1000) times while its pods are deleted, with
+#                CAMPAIGN_REPAIR (graft) in effect; not a part of make test
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
@@ -37,6 +39,8 @@ CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
+CAMPAIGN_KILLS ?= 1000
+CAMPAIGN_REPAIR ?= graft
 
 # The program is static: one build serves every release of every distribution, those without glibc
 # too. It asks nobody for names of users or hosts, for which a static glibc would want its modules.
@@ -53,7 +57,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster cluster-campaign vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -239,7 +243,7 @@ lint: tools
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
 # What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
 msrv:
@@ -258,6 +262,10 @@ node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
 cluster: nodes
 	cargo test --locked --features node-tests --test cluster
+cluster-campaign: nodes
+	@binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \
+	tests/nodes/container --cluster "$$binaries" --shared-root --share $(NODES) --timeout $$((300 + 6 * $(CAMPAIGN_KILLS))) -- \
+	    'bash /cluster/campaign.sh $(CAMPAIGN_KILLS) $(CAMPAIGN_REPAIR)'
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 

@@ -17,8 +17,9 @@ pub(crate) const TESTS: &[Test] = &[
         scripts: &[r#"
             no_driver
             rm -r $standard/plugins $standard/plugins_registry $standard/pods
-            install_csihost
-            bridged
+            older
+            apt_get install ./older.deb
+            bridged; sandboxed
             driver
             eventually 20 registered
             # docs/contract.md has the error's text.
@@ -39,6 +40,6 @@ pub(crate) const TESTS: &[Test] = &[
             stored app
             nothing_planned
             delete_pods
-            no_driver"#],
+            no_driver; sandboxed"#],
     },
 ];

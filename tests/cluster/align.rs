@@ -1,0 +1,98 @@
+//! A kubelet whose root becomes the standard path, with its data where they are.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        // The pods are those that the test before has left.
+        name: "aligned, pods that ran before run on, and new ones have their volumes",
+        scripts: &[r#"
+            before="$(restarts all) $(restarts app) $(restarts new)"
+            mounts=$(in_pod all cat /proc/mounts)
+            align
+            moved $root $standard
+            eventually 20 registered
+            volumes_work all; stored app; stored new
+            [ "$(in_pod all cat /proc/mounts)" = "$mounts" ]
+            pod aligned | kubectl apply -f -
+            ready aligned; stored aligned
+            [ "$(restarts all) $(restarts app) $(restarts new)" = "$before" ]
+            nothing_planned; sandboxed
+            delete_pods"#],
+    },
+    Test {
+        name: "aligned, each kind of volume works, and goes with its pod",
+        scripts: &[r#"
+            every_volume all | kubectl apply -f -
+            ready all
+            volumes_work all
+            kill_container hostpath
+            volumes_work all
+            nothing_planned
+            delete_pods"#],
+    },
+    Test {
+        name: "aligned, thirty pods at once have their volumes, and leave nothing",
+        scripts: &["thirty_pods; nothing_planned; sandboxed"],
+    },
+    Test {
+        name: "an upgrade of the package leaves pods, mounts and the kubelet as they are",
+        scripts: &[r#"
+            every_volume all | kubectl apply -f -
+            pod app | kubectl apply -f -
+            ready all app
+            volumes_work all
+            kubelet=$(systemctl show -P MainPID kubelet)
+            awk '{ print $1, $3, $4, $5 }' /proc/1/mountinfo | grep kubelet >mounts
+            apt_get install /share/csihost.deb
+            dpkg-query -W -f '${Version}\n' csihost | grep -v 0.0.1
+            awk '{ print $1, $3, $4, $5 }' /proc/1/mountinfo | grep kubelet | diff mounts -
+            [ "$kubelet" = "$(systemctl show -P MainPID kubelet)" ]; aligned
+            [ "$(restarts all) $(restarts app)" = '0 0' ]
+            volumes_work all; stored app
+            pod new | kubectl apply -f -
+            ready new
+            nothing_planned; sandboxed"#],
+    },
+    Test {
+        // The pods are those that the test before has left.
+        name: "aligned, the pods are back after a reboot, and leave nothing",
+        scripts: &[
+            "all_unmounted",
+            r#"
+            cluster_up
+            aligned
+            eventually 60 restarted all app new
+            ready all app new
+            volumes_work all; stored app
+            pod newer | kubectl apply -f -
+            ready newer; stored newer
+            nothing_planned; sandboxed
+            delete_pods"#,
+        ],
+    },
+    Test {
+        name: "aligned, killing everything and restarting containerd under load costs no volume",
+        scripts: &[
+            "faults hostpath kubelet csihost containerd hostpath node-driver-registrar restart-containerd hostpath kubelet hostpath",
+        ],
+    },
+    Test {
+        name: "undone on a drained node, the kubelet has its root again, and a purge leaves nothing",
+        scripts: &[r#"
+            no_driver
+            rm /etc/csihost/csihost.toml
+            csihost undo
+            restart_kubelet
+            if aligned; then fail 'still aligned'; fi
+            apt_get purge csihost
+            nothing_left
+            if awk '$5 ~ "/var/lib/kubelet/"' /proc/1/mountinfo | grep .; then fail 'a mount is left'; fi
+            if grep -rl csihost /etc/systemd /var/lib/csihost /run/csihost /etc/csihost 2>/dev/null | grep .; then fail 'something is left'; fi
+            pod app | kubectl apply -f -
+            eventually 60 event app "driver name $driver not found in the list of registered CSI drivers"
+            driver $root
+            ready app; stored app
+            delete_pods"#],
+    },
+];

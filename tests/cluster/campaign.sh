@@ -1,0 +1,47 @@
+# shellcheck shell=bash disable=SC1091,SC2154 # words of words.sh
+# On the node: campaign.sh KILLS [REPAIR]: the driver's container is killed so many times while pods with
+# volumes are created and deleted. Prints what is left afterwards: stuck pods, mounts, directories.
+. /cluster/words.sh
+kills=$1 repair=${2:-graft} batch=20 deleted=0 killed=0 round=0
+cluster_up >/dev/null
+storage
+settings "$repair"
+install_csihost >/dev/null
+if [ "$repair" = align ]; then eventually 30 says 'takes effect when' csihost status; restart_kubelet; aligned >/dev/null; fi
+driver
+eventually 30 registered
+# What a pod is stuck with does not heal: after so many seconds it is counted.
+patience=90
+stuck=()
+while [ "$killed" -lt "$kills" ]; do
+    round=$((round + 1)) names=()
+    many $batch "r$round-" | kubectl apply -f - >/dev/null
+    mapfile -t names < <(names $batch "r$round-")
+    kubectl wait --for=condition=Ready --timeout=120s "${names[@]/#/pod/}" >/dev/null ||
+        { echo "round $round: not all of the pods became ready"; kubectl get pods --no-headers | grep -v Running || :; }
+    kubectl delete pods "${names[@]}" --wait=false >/dev/null
+    # The kills fall into the pods' deletion, at other moments each time.
+    until=$((SECONDS + patience)) left=1
+    while [ "$left" != 0 ] && [ $SECONDS -lt $until ]; do
+        if [ "$killed" -lt "$kills" ]; then
+            pid=$(container_pid hostpath) || pid=
+            if [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
+        fi
+        read -r -t "0.$((RANDOM % 8))" -u "$never" || :
+        left=$(kubectl get pods -l test=yes --no-headers 2>/dev/null | grep -c "^r$round-" || :)
+    done
+    deleted=$((deleted + batch))
+    if [ "$left" != 0 ]; then
+        mapfile -t -O ${#stuck[@]} stuck < <(kubectl get pods -l test=yes -o name | grep "/r$round-")
+        echo "round $round: $left of $batch pods are stuck"
+    fi
+    echo "round $round: $killed kills, $deleted pods deleted, ${#stuck[@]} stuck, ${SECONDS} s"
+done
+if ! eventually 60 nothing_left >left 2>&1 || [ ${#stuck[@]} != 0 ]; then
+    cat left
+    awk '$5 ~ "/pods/.*kubernetes.io~csi" { print "mounted: " $5 }' /proc/1/mountinfo
+    echo "$killed kills, $deleted pods deleted: ${#stuck[@]} stuck"
+    exit 1
+fi
+nothing_planned
+echo "$killed kills, $deleted pods deleted: none is stuck, no mount and no directory is left, ${SECONDS} s"

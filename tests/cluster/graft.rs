@@ -1,0 +1,63 @@
+//! A driver that names the standard path alone, grafted by the agent.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "grafted, the driver's volumes arrive, and again after its container was killed",
+        scripts: &[r#"
+            storage
+            settings graft
+            systemctl reload csihost
+            driver
+            eventually 20 registered
+            pod app | kubectl apply -f -
+            ready app
+            [ "$(in_pod app cat /data/file)" = 'node app' ]; stored app
+            kill_container hostpath
+            pod again | kubectl apply -f -
+            ready again
+            [ "$(in_pod again cat /data/file)" = 'node again' ]; stored again
+            [ "$(in_pod app cat /data/file)" = 'node app' ]; [ "$(restarts app)" = 0 ]
+            kill_container node-driver-registrar
+            eventually 20 registered
+            nothing_planned; sandboxed
+            delete_pods"#],
+    },
+    Test {
+        name: "grafted, each kind of volume works, and goes with its pod",
+        scripts: &[r#"
+            every_volume all | kubectl apply -f -
+            ready all
+            volumes_work all
+            nothing_planned
+            delete_pods"#],
+    },
+    Test {
+        name: "grafted, thirty pods at once have their volumes, and leave nothing",
+        scripts: &["thirty_pods; nothing_planned; sandboxed"],
+    },
+    Test {
+        // The agent is down for seconds here: a driver that started meanwhile would not be grafted yet.
+        name: "grafted, killing all but the driver and restarting containerd under load costs no volume",
+        scripts: &["faults kubelet csihost containerd node-driver-registrar restart-containerd kubelet"],
+    },
+    Test {
+        name: "grafted, the pods are back after a reboot",
+        scripts: &[
+            r#"
+            every_volume all | kubectl apply -f -
+            pod app | kubectl apply -f -
+            ready all app
+            all_unmounted"#,
+            r#"
+            cluster_up
+            eventually 60 restarted all app
+            ready all app
+            volumes_work all; stored app
+            pod new | kubectl apply -f -
+            ready new; stored new
+            nothing_planned; sandboxed"#,
+        ],
+    },
+];
