@@ -32,6 +32,20 @@ pub(crate) const TESTS: &[Test] = &[
             delete_pods"#],
     },
     Test {
+        name: "aligned, a second driver's volumes arrive beside those of the first, without being named",
+        scripts: &[r#"
+            second_driver apply
+            pod both "{name: v, csi: {driver: $driver}}, {name: w, csi: {driver: second.csi.example}}" \
+                '{mountPath: /data, name: v}, {mountPath: /second, name: w}' | kubectl apply -f -
+            ready both
+            in_pod both sh -c 'echo second >/second/file'
+            stored both; grep -rlx second /var/lib/csi-second-data
+            nothing_planned
+            delete_pods
+            second_driver delete
+            eventually 30 pods_gone -l app=csi-secondplugin"#],
+    },
+    Test {
         name: "aligned, thirty pods at once have their volumes, and leave nothing",
         scripts: &["thirty_pods; nothing_planned; sandboxed"],
     },

@@ -45,6 +45,8 @@ no_driver() {
     kubectl delete --ignore-not-found --timeout=60s -f /k8s/driver.yaml >/dev/null
     eventually 30 pods_gone -l app=csi-hostpathplugin
 }
+# second_driver VERB: the same driver once more under another name (second.csi.example): kubectl's apply, delete.
+second_driver() { sed 's/hostpath\.csi\.k8s\.io/second.csi.example/; s/csi-hostpath/csi-second/' /k8s/driver.yaml | kubectl "$1" -f - >/dev/null; }
 pods_gone() { [ -z "$(kubectl get pods "$@" -o name)" ]; }
 # As the API server has it: the kubelet of this node has the driver.
 registered() { [[ $(kubectl get csinode node -o 'jsonpath={.spec.drivers[*].name}') == *$driver* ]]; }
