@@ -75,7 +75,7 @@ $more
 Y
 }
 # ready NAME...: by the API server the pods run, and their containers are ready.
-ready() { kubectl wait --for=condition=Ready --timeout=60s "${@/#/pod/}" >/dev/null; }
+ready() { kubectl wait --for=condition=Ready --timeout=120s "${@/#/pod/}" >/dev/null; }
 # event NAME TEXT: the API server has an event of the pod that holds the text.
 event() { kubectl get events --field-selector "involvedObject.name=$1" -o 'jsonpath={range .items[*]}{.message}{"\n"}{end}' | grep -F -- "$2"; }
 restarts() { kubectl get pod "$1" -o 'jsonpath={.status.containerStatuses[*].restartCount}'; }
@@ -88,7 +88,7 @@ in_pod() { local name=$1; shift; kubectl exec "$name" -- "$@"; }
 stored() { grep -rlxF "node $1" /var/lib/csi-hostpath-data >/dev/null; }
 delete_pods() {
     kubectl delete pods,pvc,pv,secrets -l test=yes --wait=false >/dev/null
-    eventually 60 pods_gone -l test=yes
+    eventually 90 pods_gone -l test=yes
     eventually 30 nothing_left
     eventually 30 unclaimed
 }
