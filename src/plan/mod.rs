@@ -1,5 +1,6 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
+pub mod adjust;
 mod align;
 mod bridge;
 pub mod direct;
