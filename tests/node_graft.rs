@@ -212,7 +212,6 @@ fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_
         [ $(($(awk '/^CapEff/ {{ print "0x" $2 }}' /proc/$agent/status) >> 21 & 1)) = 0 ]
         [ $(systemctl show -P MainPID csihost) = $agent ]
         journalctl -q --no-pager -u csihost | grep -F 'graft x.example'
-        nri=
 
         plugin $standard/plugins/x.example $standard:$standard:rshared
         eventually grafted; nothing_planned; holds true

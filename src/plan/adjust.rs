@@ -7,12 +7,12 @@
 
 use crate::detect::plugin::claims;
 use crate::model::contract::Claims;
-use crate::model::facts::{Facts, Mode};
+use crate::model::facts::Facts;
 use crate::model::path::HostPath;
 use crate::model::runtime::{ContainerMount, NewContainer};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::resolve::{cover, place, same_directory};
-use crate::settings::{Repair, Settings};
+use crate::settings::Settings;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Directories of the kubelet in which volumes are staged: the whole, or the part of it that some
@@ -52,13 +52,13 @@ impl Adjust {
     /// the standard path, or because its directories are not bridged there. Drivers that `before`
     /// knows stay known: a plugin that restarts is in no facts meanwhile.
     pub fn of(facts: &Facts, settings: &Settings, before: Option<&Self>) -> Option<Self> {
-        if settings.contract.repair != Repair::Graft || facts.mode == Mode::Offline {
+        if !super::grafts(facts, settings) {
             return None;
         }
         let Some(kubelet) = &facts.detection.kubelet else { return before.cloned() };
         let (root, host_dir) = (kubelet.root_dir.as_path(), kubelet.host_dir.as_ref()?);
         let standard = HostPath::from(STANDARD_PATH);
-        if *root == standard || !is_bridged(facts, host_dir, &standard) {
+        if *root == standard || !shows(facts, host_dir, &standard) {
             return None;
         }
         // NRI has paths as UTF-8.
@@ -185,9 +185,10 @@ fn directory_of(path: &HostPath, roots: &[HostPath]) -> Option<Vec<u8>> {
     (!first.is_empty() && first != b"kubernetes.io").then(|| first.to_vec())
 }
 
-/// True if the standard path shows the kubelet's own directories, on a mount that propagates. A runtime
-/// refuses to create a container with a shared mount of a source that is not shared.
-fn is_bridged(facts: &Facts, host_dir: &HostPath, standard: &HostPath) -> bool {
+/// True if the standard path shows the kubelet's own directories, by a bridge or as a link, on a mount that
+/// propagates. A runtime refuses to create a container with a shared mount of a source that is not shared.
+fn shows(facts: &Facts, host_dir: &HostPath, standard: &HostPath) -> bool {
+    let standard = facts.canonical(standard);
     ["plugins", "pods"].iter().all(|name| {
         let (theirs, ours) = (host_dir.join(name), standard.join(name));
         let places = place(&facts.mounts, theirs.as_bytes()).zip(place(&facts.mounts, ours.as_bytes()));

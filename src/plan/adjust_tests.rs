@@ -1,9 +1,11 @@
 //! Descriptions of containers, and what each is given.
 
 use super::*;
-use crate::model::facts::Init;
+use crate::model::facts::{Init, Mode};
+use crate::model::file::DirFact;
 use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
 use crate::mounts::mountinfo;
+use crate::settings::Repair;
 
 const BRIDGED: &str = "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n\
     21 20 8:1 /srv/k/pods /var/lib/kubelet/pods rw shared:1 - ext4 /dev/sda1 rw\n\
@@ -164,6 +166,11 @@ fn nothing_is_decided_where_nothing_is_grafted() {
     assert!(!of("/var/lib/kubelet", BRIDGED, &settings()));
     assert!(!of("/srv/other", BRIDGED, &settings()));
     assert!(!of("/srv/k", "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n", &settings()));
+    // MicroK8s: the standard path is a link to the root.
+    let mut linked = facts("/srv/k", "20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n");
+    let root = DirFact::Directory { canonical: HostPath::from("/srv/k"), entries: Vec::new() };
+    linked.dirs.insert(HostPath::from(STANDARD_PATH), root);
+    assert!(Adjust::of(&linked, &settings(), None).is_some());
     // A runtime would refuse to create the container.
     assert!(!of("/srv/k", &BRIDGED.replace("shared:1 ", ""), &settings()));
 

@@ -12,7 +12,7 @@ use crate::mounts::graft::graft;
 use crate::settings::{Repair, Settings};
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
-    if settings.contract.repair != Repair::Graft || facts.mode == Mode::Offline {
+    if !holds(facts, settings) {
         return;
     }
     let Some(publisher) = &facts.plugins.kubelet else { return };
@@ -21,7 +21,8 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
         matches!(&step.action, Action::StartUnit { unit } if unit.as_str().ends_with(".mount"))
             || matches!(step.action, Action::Mount { .. } | Action::ShareMount { .. })
     });
-    if facts.runtime == Runtime::NoRuntime
+    if settings.contract.repair == Repair::Graft
+        && facts.runtime == Runtime::NoRuntime
         && facts.plugins.found.iter().any(|plugin| is_named(facts, settings, plugin))
         && publisher.root != KubeletRoot::standard()
     {
@@ -54,6 +55,11 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
             }),
         }
     }
+}
+
+/// Returns true if plugins are to be grafted on this host.
+pub fn holds(facts: &Facts, settings: &Settings) -> bool {
+    facts.mode == Mode::Live && settings.contract.repair == Repair::Graft
 }
 
 fn no_nri() -> Refusal {

@@ -17,6 +17,8 @@ mod records;
 mod retire;
 mod startup;
 
+pub use graft::holds as grafts;
+
 use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Action, Plan, Refusal};

@@ -278,11 +278,10 @@ pub fn no_metrics(error: &str) {
 
 /// The container runtime reports new containers, or no longer.
 pub fn runtime(connected: bool, text: &str) {
-    let id = messages::RUNTIME;
-    let Some(again) = limit::passes(id, text) else { return };
+    // Unlimited: the last line is the state, and pauses between connections limit the lines.
     match connected {
-        true => info!(MESSAGE_ID = id, "{text}{again}"),
-        false => warn!(MESSAGE_ID = id, "{text}{again}"),
+        true => info!(MESSAGE_ID = messages::RUNTIME, "{text}"),
+        false => warn!(MESSAGE_ID = messages::RUNTIME, "{text}"),
     }
 }
 

@@ -20,7 +20,6 @@ use crate::plan;
 use crate::plan::adjust::Adjust;
 use crate::report::journal;
 use crate::report::notify::{self, Notify, State};
-use crate::settings::Repair;
 use anyhow::Result;
 use nri::Nri;
 use rows::{Points, Rows};
@@ -274,8 +273,9 @@ impl Agent<'_> {
         let settings = plan::in_effect(&self.config.settings, seen.facts.align.as_ref());
         self.points = Points::of(&seen.facts, &settings);
         self.rows = Rows::of(&seen.facts.mounts, &self.points);
-        let grafts = settings.contract.repair == Repair::Graft;
-        self.nri.decide(grafts, |before| Adjust::of(&seen.facts, &settings, before));
+        self.nri.decide(plan::grafts(&seen.facts, &settings), |before| {
+            Adjust::of(&seen.facts, &settings, before)
+        });
         // A plan that is not empty now failed in part, or did not settle; pauses say when to go on.
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;
         match &seen.facts.init {

@@ -91,9 +91,13 @@ impl Nri {
         Changes(self.shared.report.subscribe())
     }
 
-    /// The state of the connection.
+    /// The state of the connection: [`Runtime::Synchronized`] only while new containers of the named drivers
+    /// have their mounts before their first process runs.
     pub(super) fn state(&self) -> Runtime {
-        self.shared.state()
+        match self.shared.state() {
+            Runtime::Synchronized if locked(&self.shared.adjust).is_none() => Runtime::Disconnected,
+            state => state,
+        }
     }
 
     /// Takes the data of a reconciliation. The connection is there while plugins are to be grafted.

@@ -58,7 +58,7 @@ exec {never}<> <(:)
 
 # runtime: a runtime that speaks NRI is there. With nri=1 it has each container created as its plugin wants
 # it; with nri=late it reports only that one has started.
-runtime() { systemd-run -q --unit=runtime --collect /share/runtime serve; until [ -S /run/nri/control.sock ]; do :; done; }
+runtime() { mkdir -p /run/test; systemd-run -q --unit=runtime --collect /share/runtime serve; until [ -S /run/nri/control.sock ]; do :; done; }
 # described NAME COMMAND [BIND]...: the container as the runtime describes it.
 described() {
     local bind source point propagation word mounts='' words=''
