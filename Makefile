@@ -197,11 +197,11 @@ endef
 
 # What every node is given as /share.
 nodes: rpm tools-nodes $(NODES)/promtool
-	@cargo build --quiet --locked --example kubelet --example bus
+	@cargo build --quiet --locked --example kubelet --example bus --example runtime
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install -m 644 $(TARGET)/rpm/csihost-*.rpm $(NODES)/csihost.rpm
-	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus} $(NODES)/
+	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus,runtime} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
 	@tests/nodes/build-base >/dev/null

@@ -5,7 +5,8 @@
 //! - pure, text or model types in, values out: [`model`] ← [`settings`], [`profile`], [`detect`],
 //!   [`iscsi`], [`mounts`] ← [`plan`], [`checks`]; [`iscsi`] ← [`scene`];
 //! - edges, the only code that touches the world: [`host`] (files, /proc, syscalls), [`systemd`]
-//!   (units), [`report`] (journal, tables); they know [`model`] and never each other;
+//!   (units), [`nri`] (the container runtime), [`report`] (journal, tables); they know [`model`] and never
+//!   each other;
 //! - [`engine`] alone joins the two sides, [`cli`] is what a person types.
 //!
 //! One turn is observe → decide → apply → verify, and a second turn plans nothing.
@@ -18,6 +19,7 @@ pub mod host;
 pub mod iscsi;
 pub mod model;
 pub mod mounts;
+pub mod nri;
 pub mod plan;
 pub mod profile;
 pub mod report;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room and the rooms that it may call on.
-const MAY: [(&str, &[&str]); 13] = [
+const MAY: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("settings", &["model"]),
     ("profile", &["model", "settings"]),
@@ -18,19 +18,21 @@ const MAY: [(&str, &[&str]); 13] = [
     ("scene", &["model", "iscsi"]),
     ("host", &["model"]),
     ("systemd", &["model"]),
+    ("nri", &["model"]),
     ("report", &["model"]),
     (
         "engine",
         &[
             "model", "settings", "profile", "detect", "iscsi", "mounts", "plan", "checks", "host", "systemd",
-            "report", "scene",
+            "nri", "report", "scene",
         ],
     ),
 ];
 
 /// Crates that only one room may use.
-const ONLY: [(&str, &str); 10] = [
+const ONLY: [(&str, &str); 11] = [
     ("zbus", "systemd"),
+    ("prost", "nri"),
     ("nix", "host"),
     ("procfs", "host"),
     ("inotify", "host"),

@@ -28,6 +28,7 @@ const WORDS: &str = r#"
         grep -o '"holds": *[a-z]*' check | grep -q "$1" || { grep -A12 contracts check; fail "the contract is not $1"; }
     }
     refused() { csihost plan --json >plan || :; grep -F "\"$1\"" plan >/dev/null || { cat plan; fail "no $1"; }; }
+    connected() { journalctl -q --no-pager -u csihost | grep -F 'connected to the container runtime: new'; }
     eventually() {
         local try
         for try in {1..200}; do if "$@" >tried 2>&1; then return 0; fi; sleep 0.05; done
@@ -43,7 +44,7 @@ fn node() -> Node {
 fn in_each_arrangement_a_publish_arrives_after_a_graft_and_goes_again_ten_times_over() {
     let printed = node().run(&format!(
         r#"{WORDS}
-        broken_node; install_program; systemctl stop csihost 2>/dev/null || :
+        runtime; broken_node; install_program; systemctl stop csihost 2>/dev/null || :
         string=$root st=plugins/kubernetes.io/csi
         settings graft
         turn; bridged
@@ -92,6 +93,12 @@ fn what_cannot_be_grafted_is_refused_with_its_reason_and_nothing_is_mounted_ther
         broken_node; install_program
         string=$root s=$standard
         settings graft; turn; bridged
+        # Without a runtime that speaks NRI nothing is grafted: a plugin that restarts would not be in time.
+        plugin $s/plugins/x.example $s:$s:rshared
+        cat /proc/$plugin_pid/mountinfo >before
+        refused graft-no-nri; status 1 csihost apply; same before /proc/$plugin_pid/mountinfo
+        end_plugin
+        runtime
         is_refused() {{ # ID BIND...
             local id=$1; shift
             plugin $s/plugins/x.example "$@"
@@ -134,7 +141,7 @@ fn what_cannot_be_grafted_is_refused_with_its_reason_and_nothing_is_mounted_ther
 fn a_helper_that_is_killed_leaves_the_container_as_it_was_or_grafted() {
     let printed = node().run(&format!(
         r#"{WORDS}
-        broken_node; install_program
+        runtime; broken_node; install_program
         string=$root
         settings graft; turn; bridged
         cat /proc/1/mountinfo >mounts
@@ -187,9 +194,11 @@ fn a_helper_that_is_killed_leaves_the_container_as_it_was_or_grafted() {
 fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_carries_nothing() {
     let printed = node().run(&format!(
         r#"{WORDS}
-        broken_node; settings graft; install_csihost
+        runtime; broken_node; settings graft; install_csihost
         string=$root agent=$(systemctl show -P MainPID csihost)
-        bridged
+        bridged; eventually connected
+        # Created while the runtime had no plugin: each is reported when it has started.
+        nri=late
         : >took
         for ((i = 0; i < 30; i++)); do
             plugin $standard/plugins/x.example $standard:$standard:rshared
@@ -215,6 +224,46 @@ fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_
         status 0 csihost undo >undone 2>&1; grep -F 'goes with its container' undone
         grafted; [ -e $root/pods/volume/file ]
         grep -F " $root/pods/volume " /proc/$plugin_pid/mountinfo"#
+    ));
+    println!("{printed}");
+}
+
+#[test]
+fn a_container_that_the_runtime_creates_has_the_kubelets_root_before_its_first_process() {
+    let printed = node().run(&format!(
+        r#"{WORDS}
+        runtime; broken_node; settings graft; install_csihost
+        string=$root
+        bridged; eventually connected
+        nri=1
+        grafts() {{ journalctl -q --no-pager -u csihost | grep -c 'graft x.example' || :; }}
+        before=$(grafts)
+        for ((i = 0; i < 20; i++)); do
+            plugin $standard/plugins/x.example $standard:$standard:rshared
+            # At once: nothing is waited for.
+            grafted; publishes
+            end_plugin
+        done
+        plugin $standard/plugins/x.example $standard:$standard:rshared
+        nothing_planned; holds true; publishes
+        [ "$(grafts)" = "$before" ]
+        journalctl -q --no-pager -u csihost | grep -F 'adjust-container driver-abcde/driver'
+        end_plugin
+        # Of what is no driver nothing is changed, nor of another one that is known.
+        none() {{ pod=other described driver "driver $1" "${{@:2}}" | /share/runtime create 2>>/run/test/answers >given; [ ! -s given ] || {{ cat given; return 1; }}; }}
+        none backup $standard:$standard:rshared
+        none --drivername=y.example $standard:$standard:rshared $standard/plugins/y:/csi:rprivate
+        none --drivername=x.example $standard:$standard:rslave $standard/plugins/x.example:/csi:rprivate
+        # The runtime restarts, and its socket with it.
+        systemctl stop runtime; sleep 0.2; runtime
+        again() {{ described driver driver $standard/pods:$standard/pods:rshared $standard/plugins/x.example:/csi:rprivate | /share/runtime create 2>>/run/test/answers >given; }}
+        eventually again; grep -Fx "$root/pods:$root/pods:rshared" given
+        # A reconciliation that waits keeps nothing waiting.
+        exec 9>/run/csihost/lock; flock 9; touch /etc/csihost/csihost.toml; sleep 0.5
+        again; [ -s given ]; exec 9>&-
+        awk '/answered/ {{ print $3 }}' /run/test/answers | sort -n | awk '{{ t[NR] = $1 }} END {{ print "answered after, in us: median " t[int((NR + 1) / 2)] ", most " t[NR] " of " NR }}'
+        nothing_planned
+        systemctl stop csihost; [ $(systemctl show -P Result csihost) = success ]"#
     ));
     println!("{printed}");
 }

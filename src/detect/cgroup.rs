@@ -2,7 +2,6 @@
 //! /proc/PID/cgroup (cgroups(7)).
 
 use crate::model::contract::Owner;
-use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
 
 /// The service that runs the process: its own, or the container runtime's, whose container it is.
@@ -35,18 +34,6 @@ fn paths(cgroup: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 pub fn owner(cgroup: &[u8]) -> Owner {
     let known = |owner: &Owner| (owner.pod.is_some(), owner.container.is_some());
     paths(cgroup).map(|(_, path)| owner_in(path)).max_by_key(known).unwrap_or_default()
-}
-
-/// The control group of a container of a pod, below the root of the hierarchy that the host's service
-/// manager has; `None` if it is in none. `first` is that of PID 1, which is at that root or, where it is
-/// systemd, in `init.scope` there.
-pub fn below_host(cgroup: &[u8], first: &[u8]) -> Option<HostPath> {
-    let managed = |controllers: &[u8]| controllers.is_empty() || controllers == b"name=systemd";
-    let of_pod = |(controllers, path): &(&[u8], &[u8])| managed(controllers) && owner_in(path).pod.is_some();
-    let (controllers, path) = paths(cgroup).find(of_pod)?;
-    let (_, root) = paths(first).find(|(of, _)| *of == controllers)?;
-    let root = root.strip_suffix(b"/init.scope").or(root.strip_suffix(b"/")).unwrap_or(root);
-    HostPath::parse(path.strip_prefix(root).unwrap_or(path)).ok()
 }
 
 /// As the kubelet names the groups of pods (kubernetes, pkg/kubelet/cm, `cgroup_manager_linux.go`):
@@ -114,25 +101,6 @@ mod tests {
     const UID: &str = "f3412c75-4ac7-4fcd-b1ed-b700bcf08552";
     const STATIC: &str = "62450c1429e20ea7f6cad8924ab15702";
     const ID: &str = "0ddc6d4e8a3c5b8f0c9b6a7d8e9f00112233445566778899aabbccddeeff0011";
-
-    #[test]
-    fn a_pods_group_is_found_below_the_one_in_which_the_hosts_manager_is() {
-        let pod = format!("/kubepods.slice/kubepods-pod{UID}.slice/cri-containerd-{ID}.scope");
-        for (of_pod, first, expected) in [
-            (format!("0::{pod}\n"), "0::/init.scope\n", Some(pod.clone())),
-            (format!("0::/node{pod}\n"), "0::/node/init.scope\n", Some(pod.clone())),
-            (
-                format!("9:cpu:/\n1:name=systemd:{pod}\n0::/\n"),
-                "9:cpu:/\n1:name=systemd:/\n0::/\n",
-                Some(pod.clone()),
-            ),
-            (format!("9:memory:{pod}\n"), "9:memory:/\n", None),
-            ("0::/system.slice/x.service\n".to_owned(), "0::/init.scope\n", None),
-        ] {
-            let found = below_host(of_pod.as_bytes(), first.as_bytes()).map(|path| path.to_string());
-            assert_eq!(found, expected, "{of_pod}");
-        }
-    }
 
     #[test]
     fn the_pod_and_the_container_are_named_for_every_runtime_and_driver() {

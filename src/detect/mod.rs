@@ -26,7 +26,7 @@ mod fake;
 mod tests;
 
 pub use build_info::{ReadAt, build_info};
-pub use cgroup::{below_host, owner};
+pub use cgroup::owner;
 pub use decide::{Observed, detect};
 pub use program::{Look, look, refuse};
 pub use world::{Ids, World};

@@ -6,6 +6,7 @@ use super::profiles;
 use crate::host::{self, Host};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
+use crate::model::runtime::Runtime;
 use crate::profile::{Chosen, OsRelease, Traits};
 use crate::settings::{self, ConfigError, Settings};
 use std::path::Path;
@@ -27,6 +28,8 @@ pub struct Config {
     pub restart_kubelet: bool,
     /// How much is read of the mount tables of plugins.
     pub tables: Tables,
+    /// The agent's connection to the container runtime, where it has one.
+    pub runtime: Runtime,
 }
 
 /// Loads the settings (from `file` alone, if one is given) and picks the profile.
@@ -42,6 +45,7 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
         version: false,
         restart_kubelet: false,
         tables: Tables::Needed,
+        runtime: Runtime::NoRuntime,
     })
 }
 

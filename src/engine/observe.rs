@@ -3,7 +3,7 @@
 use super::config::Config;
 use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
-use super::plugins::plugins;
+use super::plugins::{plugins, registered};
 use super::receipt;
 use crate::checks;
 use crate::host::Host;
@@ -13,6 +13,7 @@ use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
+use crate::model::runtime::{NRI_SOCKET, Runtime};
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
 use crate::mounts::contract::contracts;
@@ -95,6 +96,10 @@ pub(super) async fn observe<M: ServiceManager>(
     };
     let boot = host.boot_id();
     let named_pods = pods_of(host, settings);
+    let grafts = settings.contract.repair == Repair::Graft;
+    let drivers = detection.kubelet.iter().filter(|_| grafts).flat_map(|kubelet| registered(host, kubelet));
+    let registered = drivers.filter_map(|name| String::from_utf8(name).ok()).collect();
+    let runtime = if grafts { runtime(host, config.runtime) } else { Runtime::NoRuntime };
     let mut facts = Facts {
         detection,
         mounts: world.mounts,
@@ -104,6 +109,8 @@ pub(super) async fn observe<M: ServiceManager>(
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         plugins,
         named_pods,
+        registered,
+        runtime,
         at_reboot: receipt
             .at_reboot
             .iter()
@@ -158,6 +165,14 @@ fn pods_of(host: &Host, settings: &Settings) -> BTreeSet<String> {
         named.contains(namespace).then(|| uid.to_owned())
     };
     names.iter().filter_map(pod).collect()
+}
+
+/// The connection to the container runtime; of the agent's own, outside of it the socket decides.
+fn runtime(host: &Host, own: Runtime) -> Runtime {
+    match host.is_socket(&HostPath::from(NRI_SOCKET)) {
+        true if own == Runtime::NoRuntime => Runtime::Disconnected,
+        _ => own,
+    }
 }
 
 /// Whether an apply would make the mount that covers the kubelet's root shared.

@@ -106,7 +106,7 @@ fn look_with(eyes: &Host, live: bool, root: &KubeletRoot) -> View {
 
 /// The drivers whose sockets are in the kubelet's registry (kubernetes-csi, node-driver-registrar:
 /// `<driver>-reg.sock`).
-fn registered(host: &Host, kubelet: &Kubelet) -> Vec<Vec<u8>> {
+pub(super) fn registered(host: &Host, kubelet: &Kubelet) -> Vec<Vec<u8>> {
     let Some(root) = &kubelet.host_dir else { return Vec::new() };
     let names = host.list(&root.join("plugins_registry")).unwrap_or_default();
     names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect()

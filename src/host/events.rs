@@ -84,17 +84,6 @@ impl Events {
         refused
     }
 
-    /// Watches for new names in these directories and in no others, wherever they are; those that are
-    /// not there are left out.
-    pub fn watch_directories(&mut self, host: &Host, directories: &BTreeSet<HostPath>) {
-        let mut next = Next { events: self, watches: HashMap::new(), refused: 0 };
-        for path in directories {
-            next.directory(host, path, false);
-        }
-        let Next { watches, .. } = next;
-        self.keep(watches);
-    }
-
     /// Watches these in place of those of before.
     fn keep(&mut self, watches: HashMap<WatchDescriptor, Names>) {
         for old in self.watches.keys().filter(|old| !watches.contains_key(old)) {

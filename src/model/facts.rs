@@ -8,6 +8,7 @@ use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
 use super::receipt::{BridgeRecord, InitiatorRecord};
+use super::runtime::Runtime;
 use super::unit::{ActiveState, UnitName, Units};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,6 +107,10 @@ pub struct Facts {
     pub contracts: Vec<Contract>,
     /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
     pub named_pods: BTreeSet<String>,
+    /// Names of the drivers that are registered with the kubelet, where plugins are grafted.
+    pub registered: BTreeSet<String>,
+    /// The connection to the container runtime, where plugins are grafted.
+    pub runtime: Runtime,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
     /// What lies below directories that were asked for.
@@ -159,6 +164,8 @@ impl Facts {
             plugins: Plugins::default(),
             contracts: Vec::new(),
             named_pods: BTreeSet::new(),
+            registered: BTreeSet::new(),
+            runtime: Runtime::NoRuntime,
             dirs: BTreeMap::new(),
             surveys: BTreeMap::new(),
             files: BTreeMap::new(),

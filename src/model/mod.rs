@@ -23,6 +23,7 @@ pub mod plan;
 pub mod probe;
 pub mod process;
 pub mod receipt;
+pub mod runtime;
 pub mod service;
 pub mod status;
 pub mod unit;

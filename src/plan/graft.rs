@@ -5,12 +5,14 @@ use crate::model::bytes::shown;
 use crate::model::contract::{Contract, Plugin, Seen};
 use crate::model::facts::{Facts, Mode};
 use crate::model::graft::Graft;
+use crate::model::kubelet::KubeletRoot;
 use crate::model::plan::{Action, Later, Plan, Refusal};
+use crate::model::runtime::{NRI_SOCKET, Runtime};
 use crate::mounts::graft::graft;
 use crate::settings::{Repair, Settings};
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
-    if settings.contract.repair != Repair::Graft || facts.mode == Mode::Offline {
+    if !holds(facts, settings) {
         return;
     }
     let Some(publisher) = &facts.plugins.kubelet else { return };
@@ -19,6 +21,14 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
         matches!(&step.action, Action::StartUnit { unit } if unit.as_str().ends_with(".mount"))
             || matches!(step.action, Action::Mount { .. } | Action::ShareMount { .. })
     });
+    if settings.contract.repair == Repair::Graft
+        && facts.runtime == Runtime::NoRuntime
+        && facts.plugins.found.iter().any(|plugin| is_named(facts, settings, plugin))
+        && publisher.root != KubeletRoot::standard()
+    {
+        plan.refused.push(no_nri());
+        return;
+    }
     for (plugin, contract) in facts.plugins.found.iter().zip(&facts.contracts) {
         if contract.holds || contract.seen == Seen::Same || !is_named(facts, settings, plugin) {
             continue;
@@ -47,7 +57,27 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     }
 }
 
-fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {
+/// Returns true if plugins are to be grafted on this host.
+pub fn holds(facts: &Facts, settings: &Settings) -> bool {
+    facts.mode == Mode::Live && settings.contract.repair == Repair::Graft
+}
+
+fn no_nri() -> Refusal {
+    Refusal {
+        id: "graft-no-nri",
+        target: "contract.repair".to_owned(),
+        reason: format!(
+            "no container runtime listens at {NRI_SOCKET}: a plugin that restarts would serve the kubelet before \
+             it is grafted, and report volumes as unmounted that are not"
+        ),
+        remedy: "enable NRI and restart the runtime (containerd 1.7: disable = false in \
+                 [plugins.\"io.containerd.nri.v1.nri\"] of /etc/containerd/config.toml; CRI-O: enable_nri = true in \
+                 [crio.nri] of /etc/crio/crio.conf), or set contract.repair = \"align\""
+            .to_owned(),
+    }
+}
+
+pub(super) fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {
     let driver = plugin.driver.as_deref().and_then(|name| std::str::from_utf8(name).ok());
     driver.is_some_and(|name| settings.contract.drivers.contains(name))
         || plugin.seat.owner.pod.as_ref().is_some_and(|pod| facts.named_pods.contains(pod))

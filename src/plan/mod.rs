@@ -1,5 +1,6 @@
 //! Pure: (facts, settings, profile) → plan. No I/O, no clock, no environment.
 
+pub mod adjust;
 mod align;
 mod bridge;
 pub mod direct;
@@ -15,6 +16,8 @@ mod packages;
 mod records;
 mod retire;
 mod startup;
+
+pub use graft::holds as grafts;
 
 use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};

@@ -275,3 +275,23 @@ pub fn no_metrics(error: &str) {
     let Some(again) = limit::passes(messages::NO_METRICS, error) else { return };
     warn!(MESSAGE_ID = messages::NO_METRICS, "no metrics for Prometheus: {error}{again}");
 }
+
+/// The container runtime reports new containers, or no longer.
+pub fn runtime(connected: bool, text: &str) {
+    // Unlimited: the last line is the state, and pauses between connections limit the lines.
+    match connected {
+        true => info!(MESSAGE_ID = messages::RUNTIME, "{text}"),
+        false => warn!(MESSAGE_ID = messages::RUNTIME, "{text}"),
+    }
+}
+
+/// A new container was given the kubelet root path.
+pub fn adjusted(container: &str, targets: &str) {
+    let Some(again) = limit::passes(messages::DONE, &format!("{container} {targets}")) else { return };
+    info!(
+        MESSAGE_ID = messages::DONE,
+        CSIHOST_STEP = "adjust-container",
+        CSIHOST_TARGET = container,
+        "adjust-container {container}: {targets}{again}"
+    );
+}

@@ -39,10 +39,12 @@ pub const SYSTEMD_BACK: &str = "a02dfebf5c4b4eaaab113103d590fac1";
 pub const UNWATCHED: &str = "d674866c5bde4a21a391cd390efe2e75";
 /// The metrics for Prometheus could not be written.
 pub const NO_METRICS: &str = "5636cc1420e044edbf3f1906e9130ae0";
+/// The connection to the container runtime began or ended.
+pub const RUNTIME: &str = "5034725efdc14f98858e3bd69c39b78e";
 
 /// All of them, with the names that the message catalog's test knows them by.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &str); 19] = [
+pub(super) const ALL: [(&str, &str); 20] = [
     ("DONE", DONE),
     ("FAILED", FAILED),
     ("SKIPPED", SKIPPED),
@@ -62,6 +64,7 @@ pub(super) const ALL: [(&str, &str); 19] = [
     ("SYSTEMD_BACK", SYSTEMD_BACK),
     ("UNWATCHED", UNWATCHED),
     ("NO_METRICS", NO_METRICS),
+    ("RUNTIME", RUNTIME),
 ];
 
 #[cfg(test)]

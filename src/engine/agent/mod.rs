@@ -4,8 +4,8 @@
 //! that turn has read. Turns never overlap: what comes during one is kept by the kernel and the
 //! bus, and causes one more.
 
-mod arrivals;
 mod fight;
+mod nri;
 mod rows;
 mod sources;
 mod turns;
@@ -17,11 +17,11 @@ use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
 use crate::model::status::Status;
 use crate::plan;
+use crate::plan::adjust::Adjust;
 use crate::report::journal;
 use crate::report::notify::{self, Notify, State};
-use crate::settings::Repair;
 use anyhow::Result;
-use arrivals::{Arrivals, control_groups};
+use nri::Nri;
 use rows::{Points, Rows};
 use sources::{Sources, Woken};
 use std::path::Path;
@@ -43,7 +43,8 @@ pub async fn run(host: Host, file: Option<&Path>) -> Result<()> {
     let own = host.take_asked();
     let notify = Notify::from_env()?;
     journal::limited();
-    let sources = Sources::new(&host)?;
+    let nri = Nri::new();
+    let sources = Sources::new(&host, nri.changes())?;
     let mut agent = Agent {
         host,
         file,
@@ -54,7 +55,7 @@ pub async fn run(host: Host, file: Option<&Path>) -> Result<()> {
         sources,
         turns: Turns::default(),
         points: Points::default(),
-        arrivals: Arrivals::default(),
+        nri,
         rows: Rows::default(),
         again: false,
         retry: None,
@@ -83,7 +84,8 @@ struct Agent<'a> {
     sources: Sources,
     turns: Turns,
     points: Points,
-    arrivals: Arrivals,
+    /// The connection to the container runtime.
+    nri: Nri,
     /// The rows that the last turn saw.
     rows: Rows,
     /// Something may have changed that nobody told.
@@ -102,29 +104,18 @@ impl Agent<'_> {
             if woken.end {
                 return;
             }
+            self.nri.journal();
             let now = Instant::now();
             let reread = woken.reload || woken.configuration;
             if reread {
                 self.reload(woken.reload);
             }
             let due = now >= self.next_look();
-            if woken.containers {
-                self.sources.watch_new_containers(&self.host);
-                self.arrivals.expect(now);
-            }
-            let matters = reread
-                || woken.facts
-                || due
-                || self.again
-                || self.plugin_came(now)
-                || woken.mounts && self.rows_changed();
+            let matters = reread || woken.facts || due || self.again || woken.mounts && self.rows_changed();
             if matters && self.turn(woken.reload).await {
                 return;
             }
-            // Not at each look for a plugin: the service manager would be woken by it.
-            if matters || woken.any() || now >= self.next_feed() {
-                self.feed();
-            }
+            self.feed();
         }
     }
 
@@ -132,13 +123,9 @@ impl Agent<'_> {
     async fn wait(&mut self) -> Woken {
         let mut woken = Woken::default();
         if !self.again {
-            let until = self.next_look().min(self.next_feed());
-            let until = self.arrivals.next().map_or(until, |next| until.min(next));
-            woken = self.sources.next(until).await;
+            woken = self.sources.next(self.next_look().min(self.next_feed())).await;
         }
-        // A container that begins is not waited for to settle: what comes of it has to be met.
-        let only = Woken { containers: true, ..Woken::default() };
-        if woken.end || woken == only || !woken.any() && !self.again {
+        if woken.end || !woken.any() && !self.again {
             return woken;
         }
         let mut window = Window::open(Instant::now());
@@ -179,14 +166,6 @@ impl Agent<'_> {
     fn feed(&mut self) {
         self.fed = Instant::now();
         self.notify.tell(&[State::Watchdog]);
-    }
-
-    fn plugin_came(&mut self, now: Instant) -> bool {
-        if self.arrivals.next().is_none_or(|next| next > now) {
-            return false;
-        }
-        let Ok(Some(proc)) = self.host.proc() else { return false };
-        self.arrivals.come(&proc, now)
     }
 
     /// Whether a mount on which the bridge depends came, went, or became another.
@@ -262,6 +241,7 @@ impl Agent<'_> {
 
     /// A turn's end; `None` where it was left, because the agent is to end.
     async fn made(&mut self) -> Option<Result<(Seen, Status)>> {
+        self.config.runtime = self.nri.state();
         let Self { host, config, turns, sources, notify, fed, .. } = self;
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
@@ -293,25 +273,15 @@ impl Agent<'_> {
         let settings = plan::in_effect(&self.config.settings, seen.facts.align.as_ref());
         self.points = Points::of(&seen.facts, &settings);
         self.rows = Rows::of(&seen.facts.mounts, &self.points);
-        self.expect_plugins(seen);
+        self.nri.decide(plan::grafts(&seen.facts, &settings), |before| {
+            Adjust::of(&seen.facts, &settings, before)
+        });
         // A plan that is not empty now failed in part, or did not settle; pauses say when to go on.
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
             _ => self.retry = None,
         }
-    }
-
-    /// Where plugins are grafted, has containers told that begin.
-    fn expect_plugins(&mut self, seen: &Seen) {
-        if self.config.settings.contract.repair != Repair::Graft {
-            self.sources.watch_containers(&self.host, None);
-            return;
-        }
-        let Ok(Some(proc)) = self.host.proc() else { return };
-        let plugins: Vec<i32> = seen.facts.plugins.found.iter().map(|plugin| plugin.seat.pid).collect();
-        self.sources.watch_containers(&self.host, Some(control_groups(&proc, &plugins)));
-        self.arrivals.looked(&proc);
     }
 
     fn try_again(&mut self) {

@@ -1,7 +1,7 @@
 //! Engine: what wakes the agent: files that it has read, the mount table, units, processes, signals
 //! of a person or of the service manager.
 
-use super::arrivals::usual_control_groups;
+use super::nri::Changes;
 use crate::host::{Asked, Events, Exits, Host, MountsWatch, Watched};
 use crate::model::facts::Facts;
 use crate::model::path::HostPath;
@@ -26,8 +26,6 @@ pub(super) struct Woken {
     pub(super) facts: bool,
     /// csihost's own settings or profiles changed.
     pub(super) configuration: bool,
-    /// A container begins, where a plugin may come of it.
-    pub(super) containers: bool,
     /// A person asks for the settings to be read again.
     pub(super) reload: bool,
     /// It is to end.
@@ -41,7 +39,6 @@ impl Woken {
             mounts: self.mounts || other.mounts,
             facts: self.facts || other.facts,
             configuration: self.configuration || other.configuration,
-            containers: self.containers || other.containers,
             reload: self.reload || other.reload,
             end: self.end || other.end,
         }
@@ -57,9 +54,8 @@ impl Woken {
 #[derive(Debug)]
 pub(super) struct Sources {
     events: Option<Events>,
-    /// The control groups of pods, where they are of interest.
-    containers: Option<Events>,
-    groups: BTreeSet<HostPath>,
+    /// Reports of the connection to the container runtime.
+    runtime: Changes,
     mounts: Option<MountsWatch>,
     exits: Exits,
     /// The signals of systemd, where it can be reached.
@@ -75,14 +71,13 @@ pub(super) struct Sources {
 
 impl Sources {
     /// Signals of processes and the mount table from now on; all else when a turn says what it read.
-    pub(super) fn new(host: &Host) -> Result<Self> {
+    pub(super) fn new(host: &Host, runtime: Changes) -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
         let events = Events::new().map_err(|error| journal::unwatched("files", &error.to_string()));
         let mounts = host.watch_mounts().map_err(|error| journal::unwatched("mounts", &error.to_string()));
         Ok(Self {
             events: events.ok(),
-            containers: None,
-            groups: BTreeSet::new(),
+            runtime,
             mounts: mounts.ok(),
             exits: Exits::default(),
             signals: None,
@@ -139,33 +134,6 @@ impl Sources {
         more
     }
 
-    /// Has containers told that begin in these control groups; where a turn knows none, in those of
-    /// before, or where pods usually are. `None`: nobody wants to know.
-    pub(super) fn watch_containers(&mut self, host: &Host, groups: Option<Option<BTreeSet<HostPath>>>) {
-        let Some(groups) = groups else {
-            self.containers = None;
-            self.groups.clear();
-            return;
-        };
-        match groups {
-            Some(groups) => self.groups = groups,
-            None if self.groups.is_empty() => self.groups = usual_control_groups(),
-            None => {}
-        }
-        if self.containers.is_none() {
-            let events = Events::new().map_err(|error| journal::unwatched("containers", &error.to_string()));
-            self.containers = events.ok();
-        }
-        self.watch_new_containers(host);
-    }
-
-    /// Watches those of the control groups that came since.
-    pub(super) fn watch_new_containers(&mut self, host: &Host) {
-        if let Some(events) = &mut self.containers {
-            events.watch_directories(host, &self.groups);
-        }
-    }
-
     /// How many paths and units are watched.
     pub(super) fn count(&self) -> (usize, usize) {
         (self.watched.paths.len(), self.units.len())
@@ -184,8 +152,7 @@ impl Sources {
 
     /// Waits until something comes, or until `until`, whichever is first.
     pub(super) async fn next(&mut self, until: Instant) -> Woken {
-        let Self { events, containers, mounts, exits, signals, hangup, terminate, interrupt, ended, .. } =
-            self;
+        let Self { events, runtime, mounts, exits, signals, hangup, terminate, interrupt, ended, .. } = self;
         let facts = Woken { facts: true, ..Woken::default() };
         if *ended {
             return Woken { end: true, ..Woken::default() };
@@ -207,8 +174,7 @@ impl Sources {
                 facts
             }
             () = exits.ended() => facts,
-            _ = async { match containers { Some(containers) => containers.touched().await, None => std::future::pending().await } } =>
-                Woken { containers: true, ..Woken::default() },
+            () = runtime.changed() => facts,
             () = async { match mounts { Some(mounts) => mounts.changed().await, None => std::future::pending().await } } =>
                 Woken { mounts: true, ..Woken::default() },
             () = tokio::time::sleep_until(until.into()) => Woken::default(),

@@ -7,8 +7,11 @@ POD=f3412c75-4ac7-4fcd-b1ed-b700bcf08552
 # libcontainer/rootfs_linux.go: a root file system of its own, directories of the host bound as the
 # pod asks for it, then pivot_root. Of $readonly the root file system cannot be written.
 container() {
-    local name=$1 command=$2 rootfs=/run/test/$1 id
+    local name=$1 command=$2 rootfs=/run/test/$1 id adjusted=()
     shift 2
+    if [ "${nri:-}" = 1 ]; then
+        mapfile -t adjusted < <(described "$name" "$command" "$@" | /share/runtime create 2>>/run/test/answers)
+    fi
     mkdir -p "$rootfs"
     id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
     rm -f "/run/test/$name.pid"
@@ -37,7 +40,7 @@ container() {
         mount --make-rslave old
         umount -l old
         exec bash -c "exec -a $COMMAND" container
-    ' bash "$@" </dev/null >"/run/test/$name.log" 2>&1 &
+    ' bash "$@" "${adjusted[@]}" </dev/null >"/run/test/$name.log" 2>&1 &
     disown
     local try
     for try in {1..2000}; do
@@ -49,8 +52,23 @@ container() {
         read -r -t 0.005 -u "$never" || :
     done
     started=$((${EPOCHREALTIME/./} / 1000))
+    if [ -n "${nri:-}" ]; then described "$name" "$command" "$@" "${adjusted[@]}" | /share/runtime started; fi
 }
 exec {never}<> <(:)
+
+# runtime: a runtime that speaks NRI is there. With nri=1 it has each container created as its plugin wants
+# it; with nri=late it reports only that one has started.
+runtime() { mkdir -p /run/test; systemd-run -q --unit=runtime --collect /share/runtime serve; until [ -S /run/nri/control.sock ]; do :; done; }
+# described NAME COMMAND [BIND]...: the container as the runtime describes it.
+described() {
+    local bind source point propagation word mounts='' words=''
+    for bind in "${@:3}"; do
+        IFS=: read -r source point propagation <<<"$bind"
+        mounts+=",{\"kind\":\"bind\",\"source\":\"$source\",\"destination\":\"$point\",\"options\":[\"rbind\",\"$propagation\"]}"
+    done
+    for word in $2; do words+=",\"${word//[\'\"]/}\""; done
+    printf '{"pod":"%s","namespace":"storage","name":"%s","args":[%s],"mounts":[%s]}' "${pod:-$POD}" "driver-abcde/$1" "${words#,}" "${mounts#,}"
+}
 
 # plugin SOCKET-DIRECTORY(of the host) [BIND]...: a driver and its registrar; sets $plugin_pid.
 plugin() {

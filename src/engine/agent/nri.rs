@@ -1,0 +1,270 @@
+//! The agent's connection to the container runtime: a thread that finds the NRI socket, serves the runtime
+//! and connects again, whatever a reconciliation waits for.
+//!
+//! In come the decision data of each reconciliation ([`Nri::decide`]); out go the connection's state and
+//! a wake-up where it changes, and where a container that may hold a plugin has started.
+
+use crate::host::{Events, Host, Watched};
+use crate::model::file::Trust;
+use crate::model::path::HostPath;
+use crate::model::runtime::{ContainerMount, NRI_SOCKET, NewContainer, Runtime};
+use crate::nri::{Handler, serve};
+use crate::plan::adjust::{Adjust, Unadjusted};
+use crate::report::journal;
+use anyhow::{Context, Result, bail};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::net::UnixStream;
+use tokio::sync::{oneshot, watch};
+
+/// The plugin's name and its place among others.
+const NAME: &str = "csihost";
+const INDEX: &str = "50";
+
+/// The first pause before connecting again; each is twice the one before.
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
+/// The longest pause. A socket that appears is noticed at once.
+const PAUSE_LONGEST: Duration = Duration::from_secs(10);
+/// A connection that lasted this long was none of a series of failures.
+const LASTED: Duration = Duration::from_secs(10);
+
+/// Reports from the thread.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Report {
+    runtime: Runtime,
+    /// How many containers have started that may hold a plugin.
+    started: u64,
+}
+
+/// The connection, which ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Nri {
+    shared: Arc<Shared>,
+    thread: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+/// An event for the journal. The thread does not write there itself: a journal that blocks would cost a
+/// container its mounts.
+#[derive(Debug)]
+enum Note {
+    Connected,
+    Lost(String),
+    Adjusted { container: String, targets: String },
+}
+
+/// Notes that are kept until the agent writes them.
+const NOTES: usize = 64;
+
+#[derive(Debug)]
+struct Shared {
+    adjust: Mutex<Option<Adjust>>,
+    notes: Mutex<Vec<Note>>,
+    report: watch::Sender<Report>,
+}
+
+/// Waits for reports.
+#[derive(Debug)]
+pub(super) struct Changes(watch::Receiver<Report>);
+
+impl Changes {
+    /// Waits until the connection's state changes or a container starts.
+    pub(super) async fn changed(&mut self) {
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Nri {
+    /// No connection yet.
+    pub(super) fn new() -> Self {
+        let report = watch::Sender::new(Report::default());
+        Self {
+            shared: Arc::new(Shared { adjust: Mutex::default(), notes: Mutex::default(), report }),
+            thread: None,
+        }
+    }
+
+    /// Reports of changes from now on.
+    pub(super) fn changes(&self) -> Changes {
+        Changes(self.shared.report.subscribe())
+    }
+
+    /// The state of the connection: [`Runtime::Synchronized`] only while new containers of the named drivers
+    /// have their mounts before their first process runs.
+    pub(super) fn state(&self) -> Runtime {
+        match self.shared.state() {
+            Runtime::Synchronized if locked(&self.shared.adjust).is_none() => Runtime::Disconnected,
+            state => state,
+        }
+    }
+
+    /// Takes the data of a reconciliation. The connection is there while plugins are to be grafted.
+    pub(super) fn decide(&mut self, wanted: bool, adjust: impl FnOnce(Option<&Adjust>) -> Option<Adjust>) {
+        self.shared.with_adjust(|data| *data = adjust(data.as_ref()).filter(|_| wanted));
+        match wanted {
+            false => self.stop(),
+            true if self.thread.is_none() => self.start(),
+            true => {}
+        }
+    }
+
+    /// Writes to the journal what has happened since.
+    pub(super) fn journal(&self) {
+        let notes = std::mem::take(&mut *locked(&self.shared.notes));
+        for note in notes {
+            match note {
+                Note::Connected => journal::runtime(
+                    true,
+                    "connected to the container runtime: new containers of drivers are grafted",
+                ),
+                Note::Lost(why) => {
+                    let text = format!("not connected to the container runtime: {NRI_SOCKET}: {why}");
+                    journal::runtime(false, &text);
+                }
+                Note::Adjusted { container, targets } => journal::adjusted(&container, &targets),
+            }
+        }
+    }
+
+    fn start(&mut self) {
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::clone(&self.shared);
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let ended = match runtime {
+                Ok(runtime) => runtime.block_on(async {
+                    tokio::select! {
+                        _ = stopped => Ok(()),
+                        ended = shared.follow() => ended,
+                    }
+                }),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = ended {
+                shared.note(Note::Lost(format!("{error:#}")));
+            }
+            shared.set(Runtime::NoRuntime);
+        };
+        match std::thread::Builder::new().name("nri".to_owned()).spawn(run) {
+            Ok(thread) => self.thread = Some((stop, thread)),
+            Err(error) => self.shared.note(Note::Lost(error.to_string())),
+        }
+    }
+
+    /// Ends the connection, which never takes long: all that the thread waits for is left at once.
+    fn stop(&mut self) {
+        if let Some((stop, thread)) = self.thread.take() {
+            let _ = stop.send(());
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Nri {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    /// Runs `with` on the decision data; never for longer than a decision takes.
+    fn with_adjust<T>(&self, with: impl FnOnce(&mut Option<Adjust>) -> T) -> T {
+        with(&mut locked(&self.adjust))
+    }
+
+    fn note(&self, note: Note) {
+        let mut notes = locked(&self.notes);
+        if notes.len() < NOTES {
+            notes.push(note);
+        }
+    }
+
+    fn state(&self) -> Runtime {
+        self.report.borrow().runtime
+    }
+
+    fn set(&self, runtime: Runtime) {
+        self.report.send_if_modified(|report| std::mem::replace(&mut report.runtime, runtime) != runtime);
+    }
+
+    async fn follow(&self) -> Result<()> {
+        let host = Host::open_first()?;
+        let socket = HostPath::from(NRI_SOCKET);
+        let watched = Watched { paths: [&socket].into(), ..Watched::default() };
+        let mut events = Events::new()?;
+        let (mut pause, mut was_there) = (PAUSE_FIRST, false);
+        loop {
+            // Before connecting: a socket that appears after a failure is then noticed.
+            events.watch(&host, &watched);
+            let is_there = host.exists(&socket);
+            was_there |= is_there;
+            let begun = Instant::now();
+            if is_there {
+                let why = self.connection(&host, &socket).await;
+                if self.state() == Runtime::Synchronized || pause == PAUSE_FIRST {
+                    self.note(Note::Lost(format!("{why:#}")));
+                }
+                self.set(Runtime::Disconnected);
+            } else {
+                self.set(if was_there { Runtime::Disconnected } else { Runtime::NoRuntime });
+            }
+            if begun.elapsed() >= LASTED {
+                pause = PAUSE_FIRST;
+            }
+            tokio::select! {
+                _ = events.touched() => {
+                    // Listening follows binding.
+                    tokio::time::sleep(PAUSE_FIRST).await;
+                }
+                () = tokio::time::sleep(pause), if is_there => pause = (pause * 2).min(PAUSE_LONGEST),
+            }
+        }
+    }
+
+    /// One connection from its beginning to its end; why it ended.
+    async fn connection(&self, host: &Host, socket: &HostPath) -> anyhow::Error {
+        match connect(host, socket).await {
+            Ok(mut stream) => serve(&mut stream, NAME, INDEX, self).await.into(),
+            Err(error) => error,
+        }
+    }
+}
+
+/// Connects to a socket that is root's, in directories that only root can write.
+async fn connect(host: &Host, socket: &HostPath) -> Result<UnixStream> {
+    match host.trust(socket) {
+        Trust::Root | Trust::WritableItself { .. } => {}
+        other => bail!("others than root can replace it: {other:?}"),
+    }
+    UnixStream::connect(socket.as_path()).await.context("cannot connect")
+}
+
+impl Handler for Shared {
+    fn synchronized(&self) {
+        self.note(Note::Connected);
+        self.set(Runtime::Synchronized);
+    }
+
+    fn create(&self, container: &NewContainer) -> Vec<ContainerMount> {
+        let decided = self.with_adjust(|adjust| adjust.as_ref().map(|adjust| adjust.mounts(container)));
+        let Some(Ok(mounts)) = decided else { return Vec::new() };
+        let targets: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();
+        self.note(Note::Adjusted { container: container.name.clone(), targets: targets.join(" ") });
+        mounts
+    }
+
+    fn started(&self, container: &NewContainer) {
+        let decided = self.with_adjust(|adjust| adjust.as_ref().map(|adjust| adjust.mounts(container)));
+        // A container that has the kubelet's pods may be a plugin: its contract is looked at, and one that was
+        // created while the connection was not there is grafted.
+        if !matches!(decided, None | Some(Err(Unadjusted::NoPods))) {
+            self.report.send_modify(|report| report.started += 1);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
