@@ -1,7 +1,7 @@
 //! What was observed of the host in one turn.
 
 use super::align::{AlignRecord, NextStart};
-use super::contract::{Contract, Plugins};
+use super::contract::{Contract, Plugins, PodName};
 use super::digest::Digest;
 use super::file::{DirFact, FileFact, Survey};
 use super::kubelet::Detection;
@@ -106,6 +106,8 @@ pub struct Facts {
     pub contracts: Vec<Contract>,
     /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
     pub named_pods: BTreeSet<String>,
+    /// The names of the pods of drivers that need a restart, by UID.
+    pub pod_names: BTreeMap<String, PodName>,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
     /// What lies below directories that were asked for.
@@ -159,6 +161,7 @@ impl Facts {
             plugins: Plugins::default(),
             contracts: Vec::new(),
             named_pods: BTreeSet::new(),
+            pod_names: BTreeMap::new(),
             dirs: BTreeMap::new(),
             surveys: BTreeMap::new(),
             files: BTreeMap::new(),
