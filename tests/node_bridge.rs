@@ -205,7 +205,9 @@ fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it(
          rm $standard/plugins/driver.longhorn.io/file; ln -s /etc $standard/plugins/etc; hides data plugins/etc
          rm $standard/plugins/etc; mknod $standard/plugins/disk b 7 0 2>/dev/null || mkfifo $standard/plugins/disk; hides data plugins/disk
          rm $standard/plugins/disk; a_socket $standard/pods/x.sock; hides data pods/x.sock
-         rm $standard/pods/x.sock; mount -t tmpfs volume $standard/plugins/driver.longhorn.io; hides mounts 1
+         rm $standard/pods/x.sock; mount -t tmpfs volume $standard/plugins/driver.longhorn.io
+         csihost plan --json >plan || :; grep -F bridge-hides-mounts plan; status 1 csihost apply
+         if grep \" $standard/pods \" /proc/1/mountinfo; then fail 'bridged'; fi
          umount $standard/plugins/driver.longhorn.io
          csihost plan --json >plan || :; grep -F 'it covers /var/lib/kubelet/plugins/driver.longhorn.io/csi.sock' plan
          csihost apply; ready

@@ -22,7 +22,8 @@ const WORDS: &str = r#"
     }
     # found ID STATUS TEXT: what check says of one check.
     found() {
-        csihost check --json | tr -d '\n' | sed 's/{ *"id"/\n&/g' | grep -F "\"$1\"" >finding || { csihost check; fail "no $1"; }
+        csihost check --json >checked || :
+        tr -d '\n' <checked | sed 's/{ *"id"/\n&/g' | grep -F "\"$1\"" >finding || { cat checked; fail "no $1"; }
         tr -s ' ' <finding | grep -F "\"status\": \"$2\"" | grep -F -- "$3"
     }
     restart='run kubectl rollout restart daemonset/x-node -n storage'

@@ -93,10 +93,11 @@ pub(super) fn no_data(
     }
     let meeting = name.split('/').next().is_some_and(|first| MEETING.contains(&first.as_bytes()));
     let is_drivers = |socket: &HostPath| meeting && socket.file_name() != KUBELETS_SOCKET;
-    if survey.complete && survey.others.is_empty() && survey.sockets.iter().all(is_drivers) {
+    let foreign = survey.sockets.iter().filter(|socket| !is_drivers(socket));
+    let all: Vec<HostPath> = survey.others.iter().chain(foreign).cloned().collect();
+    if survey.complete && all.is_empty() {
         return Ok(survey.sockets.clone());
     }
-    let all: Vec<HostPath> = survey.others.iter().chain(&survey.sockets).cloned().collect();
     let holds = match all.as_slice() {
         [] => "more than csihost looks through".to_owned(),
         all => few(all),

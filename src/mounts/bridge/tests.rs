@@ -255,7 +255,11 @@ fn with_sockets_one_other_file_or_an_unfinished_look_still_refuses() {
     let sockets = || vec![path("/var/lib/kubelet/plugins/x.example/csi.sock")];
     let others = vec![path("/var/lib/kubelet/plugins/kubernetes.io/csi/x/vol_data.json")];
     let facts = with_survey(Survey { sockets: sockets(), others, ..Survey::default() });
-    assert_eq!(refused(&facts), ["bridge-hides-data"]);
+    let Decision::Refused(all) = decided(&facts) else { panic!() };
+    assert_eq!(all[0].id, "bridge-hides-data");
+    // What could be covered is not in the way.
+    let what = "/var/lib/kubelet/plugins/kubernetes.io/csi/x/vol_data.json";
+    assert_eq!(all[0].reason, format!("it holds {what}, which a mount would hide"));
     let mut unfinished = with_survey(Survey { sockets: sockets(), ..Survey::default() });
     unfinished.surveys.values_mut().for_each(|survey| survey.complete = false);
     assert_eq!(refused(&unfinished), ["bridge-hides-data"]);
