@@ -193,17 +193,27 @@ fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it(
          grep -F bridge-hides-volumes plan; grep -F $volume plan
          rm $volume/file
 
-         python3 -c 'import socket,sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' \
-             $standard/plugins/driver.longhorn.io/csi.sock 2>/dev/null ||
-             perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un($ARGV[0])) or die' \
-                 $standard/plugins/driver.longhorn.io/csi.sock
-         csihost plan --json >plan || :
-         grep -F bridge-false-tree plan; grep -F csi.sock plan
-         rm $standard/plugins/driver.longhorn.io/csi.sock
+         # Beside a driver's socket and links to nothing, what is data, or a pod's, or mounted, is refused all the same.
+         . /share/plugin.sh
+         a_socket $standard/plugins/driver.longhorn.io/csi.sock
+         ln -s csi.sock $standard/plugins/driver.longhorn.io/link; ln -s /nowhere $standard/plugins/driver.longhorn.io/gone
+         hides() { # ID PATH: refused, with its name, and nothing is mounted
+             csihost plan --json >plan || :
+             grep -F bridge-hides-$1 plan; grep -F $2 plan; status 1 csihost apply; not_bridged
+         }
+         echo >$standard/plugins/driver.longhorn.io/file; hides data driver.longhorn.io/file
+         rm $standard/plugins/driver.longhorn.io/file; ln -s /etc $standard/plugins/etc; hides data plugins/etc
+         rm $standard/plugins/etc; mknod $standard/plugins/disk b 7 0 2>/dev/null || mkfifo $standard/plugins/disk; hides data plugins/disk
+         rm $standard/plugins/disk; a_socket $standard/pods/x.sock; hides data pods/x.sock
+         rm $standard/pods/x.sock; mount -t tmpfs volume $standard/plugins/driver.longhorn.io
+         csihost plan --json >plan || :; grep -F bridge-hides-mounts plan; status 1 csihost apply
+         if grep \" $standard/pods \" /proc/1/mountinfo; then fail 'bridged'; fi
+         umount $standard/plugins/driver.longhorn.io
+         csihost plan --json >plan || :; grep -F 'it covers /var/lib/kubelet/plugins/driver.longhorn.io/csi.sock' plan
          csihost apply; ready
 
          csihost undo
-         [ -d $volume ]
+         [ -d $volume ]; [ -S $standard/plugins/driver.longhorn.io/csi.sock ]
          mkdir $standard/pod-resources
          csihost plan --json >plan || :
          grep -F bridge-other-kubelet plan

@@ -78,7 +78,7 @@ fn check(facts: &Facts, repair: Repair) -> Finding {
 }
 
 /// The first of them, each once.
-fn few(texts: impl IntoIterator<Item = String>) -> String {
+pub(super) fn few(texts: impl IntoIterator<Item = String>) -> String {
     let mut told: Vec<String> = Vec::new();
     for text in texts {
         if !told.contains(&text) {

@@ -8,6 +8,8 @@ mod bridge;
 pub mod compare;
 mod contract;
 mod daemon;
+mod driver_before_bridge;
+mod driver_not_registered;
 mod interests;
 mod iscsi;
 mod kernel;
@@ -19,6 +21,7 @@ mod nfs;
 mod node;
 pub mod picture;
 mod programs;
+mod restart;
 mod system;
 
 #[cfg(test)]
@@ -30,6 +33,7 @@ pub use node::node;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::plan::Plan;
+use crate::mounts::registration::registrations;
 use crate::profile::{Chosen, OsRelease};
 use crate::settings::Settings;
 use newer::Place;
@@ -60,6 +64,9 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
         }
     }
     contract::add(facts, settings.contract.repair, &mut findings);
+    let registered = registrations(&facts.plugins, &facts.mounts);
+    findings.extend(driver_not_registered::check(facts, &registered));
+    findings.extend(driver_before_bridge::check(facts, &registered));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

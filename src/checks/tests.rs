@@ -2,6 +2,7 @@
 
 mod features;
 mod iscsi;
+mod registration;
 
 use super::{Chosen, Facts, Finding, OsRelease, Settings, run};
 use crate::model::digest::Digest;

@@ -39,15 +39,17 @@ pub fn claims(args: &[Vec<u8>]) -> Claims {
         match key.as_slice() {
             b"kubelet-registration-path" => claims.registration = socket(value),
             b"csi-address" => claims.address = socket(value),
+            b"plugin-registration-path" => claims.registry = socket(value),
             b"type" if value == b"liveness" => claims.liveness = true,
             key if ENDPOINT.contains(&key) => claims.endpoint = socket(value),
             key if DRIVER.contains(&key) && is_name(value) => claims.driver = Some(value.to_vec()),
             _ => {}
         }
     }
-    // The registrar's own default (node-driver-registrar, cmd/csi-node-driver-registrar/main.go).
-    if claims.registration.is_some() && claims.address.is_none() {
-        claims.address = Some(HostPath::from("/run/csi/socket"));
+    // The registrar's own defaults (node-driver-registrar, cmd/csi-node-driver-registrar/main.go).
+    if claims.registration.is_some() {
+        claims.address.get_or_insert_with(|| HostPath::from("/run/csi/socket"));
+        claims.registry.get_or_insert_with(|| HostPath::from("/registration"));
     }
     claims
 }
@@ -95,6 +97,10 @@ mod tests {
         assert_eq!((claims.endpoint, claims.driver, claims.liveness), (None, None, false));
         let claims = of("registrar --kubelet-registration-path /r/plugins/x/csi.sock");
         assert_eq!(text(claims.address.as_ref()).as_deref(), Some("/run/csi/socket"));
+        assert_eq!(text(claims.registry.as_ref()).as_deref(), Some("/registration"));
+        let claims = of("registrar --kubelet-registration-path=/r/x.sock --plugin-registration-path=/reg");
+        assert_eq!(text(claims.registry.as_ref()).as_deref(), Some("/reg"));
+        assert_eq!(of("sidecar --csi-address=/csi/csi.sock").registry, None);
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod manager;
 mod observe;
 mod picture;
 mod plugins;
+mod pods;
 mod probe;
 mod profiles;
 mod receipt;

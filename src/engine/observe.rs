@@ -3,7 +3,8 @@
 use super::config::Config;
 use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
-use super::plugins::{plugins, registered};
+use super::plugins::plugins;
+use super::pods::{names_of_pods, pods_of};
 use super::receipt;
 use crate::checks;
 use crate::host::Host;
@@ -17,11 +18,11 @@ use crate::model::runtime::{NRI_SOCKET, Runtime};
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
 use crate::mounts::contract::contracts;
+use crate::mounts::registration::registrations;
 use crate::plan::{self, UNITS, interests};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
-use std::collections::BTreeSet;
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -97,8 +98,6 @@ pub(super) async fn observe<M: ServiceManager>(
     let boot = host.boot_id();
     let named_pods = pods_of(host, settings);
     let grafts = settings.contract.repair == Repair::Graft;
-    let drivers = detection.kubelet.iter().filter(|_| grafts).flat_map(|kubelet| registered(host, kubelet));
-    let registered = drivers.filter_map(|name| String::from_utf8(name).ok()).collect();
     let runtime = if grafts { runtime(host, config.runtime) } else { Runtime::NoRuntime };
     let mut facts = Facts {
         detection,
@@ -109,7 +108,6 @@ pub(super) async fn observe<M: ServiceManager>(
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         plugins,
         named_pods,
-        registered,
         runtime,
         at_reboot: receipt
             .at_reboot
@@ -147,24 +145,13 @@ pub(super) async fn observe<M: ServiceManager>(
     late.extend(checks::late(&facts));
     fetch(host, &mut facts, &late);
     facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
+    let restart = registrations(&facts.plugins, &facts.mounts)
+        .into_iter()
+        .filter(|one| one.is_missing() || !one.covered.is_empty())
+        .filter_map(|one| one.owner.pod)
+        .collect();
+    facts.pod_names = names_of_pods(host, &restart);
     Ok(facts)
-}
-
-/// The pods of the namespaces that the settings name, where something is done to pods: by the
-/// directories of their logs, `NAMESPACE_NAME_UID` (kubernetes, pkg/kubelet/kuberuntime/helpers.go,
-/// `BuildPodLogsDirectory`). In a namespace's name there is no underscore.
-fn pods_of(host: &Host, settings: &Settings) -> BTreeSet<String> {
-    let named = &settings.contract.namespaces;
-    if settings.contract.repair != Repair::Graft || named.is_empty() {
-        return BTreeSet::new();
-    }
-    let names = host.list(&HostPath::from("/var/log/pods")).unwrap_or_default();
-    let pod = |name: &Vec<u8>| {
-        let name = std::str::from_utf8(name).ok()?;
-        let (namespace, uid) = (name.split('_').next()?, name.rsplit('_').next()?);
-        named.contains(namespace).then(|| uid.to_owned())
-    };
-    names.iter().filter_map(pod).collect()
 }
 
 /// The connection to the container runtime; of the agent's own, outside of it the socket decides.

@@ -9,7 +9,7 @@ use super::kubelet::Found;
 use crate::detect::{owner, plugin::claims};
 use crate::host::process::Proc;
 use crate::host::{Host, MountRows, Named};
-use crate::model::contract::{Claims, Lookup, Owner, Plugin, Plugins, Publisher, Seat, View};
+use crate::model::contract::{Claims, Lookup, Owner, Plugin, Plugins, Publisher, Registrar, Seat, View};
 use crate::model::facts::Mode;
 use crate::model::kubelet::{Kubelet, KubeletRoot};
 use crate::model::mount::MountTable;
@@ -17,6 +17,7 @@ use crate::model::path::HostPath;
 use crate::mounts::mountinfo;
 use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// As many processes of one container are asked what they say of CSI.
 const SPEAKERS: usize = 8;
@@ -27,6 +28,10 @@ const TABLES: usize = 16;
 /// A table of as many bytes (some hundred rows) is worth a look at where its paths lead, which may
 /// spare the rest of it.
 const A_LOOKS_WORTH: usize = 16 << 10;
+
+/// A registrar that has run for as long has registered its driver, or will not: it waits for the driver's socket, which
+/// the driver makes at its start.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// How much is read of the mount tables of plugins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +64,19 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: T
             return seen;
         }
     };
-    let view = look(host, proc, pid, mounts.is_none(), &kubelet.root_dir);
-    let publisher = Publisher { root: kubelet.root_dir.clone(), mounts, view };
+    let eyes = proc.view_of(pid);
+    let eyes = eyes.as_ref().or((mounts.is_none() && host.mode() == Mode::Offline).then_some(host));
+    let unseen = Publisher::unseen(kubelet.root_dir.clone());
+    let registry = eyes.and_then(|eyes| eyes.names(&unseen.registry)).map(|named| named.path);
+    let publisher = Publisher {
+        mounts,
+        view: eyes.map_or_else(
+            || unseen.view.clone(),
+            |eyes| look_with(eyes, host.mode() == Mode::Live, &kubelet.root_dir),
+        ),
+        registry: registry.unwrap_or_else(|| unseen.registry.clone()),
+        root: unseen.root,
+    };
     let speaking = found.world.mention_csi.iter().copied().collect();
     let threads = threads(host);
     // Offline nothing tells on which mount a path lies, and a scene has what it has.
@@ -68,18 +84,27 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: T
         .then(|| Sufficient::new(&found.world.mounts, &publisher));
     let search = Search { proc, here, theirs, speaking, threads, publisher: &publisher, sufficient };
     let (seats, views): (Vec<Seat>, Vec<Option<View>>) = search.seats().into_iter().unzip();
-    for one in choose(&seats, &found.world.mounts, &publisher, &registered(host, kubelet)) {
+    let registered = registered(host, kubelet);
+    let registrar = |at: usize| {
+        let seat = seats.get(at)?.clone();
+        let settled = proc.has_run_for(seat.pid).is_some_and(|long| long > SETTLED);
+        Some(Registrar { seat, settled })
+    };
+    for one in choose(&seats, &found.world.mounts, &publisher, registered.as_deref().unwrap_or_default()) {
         let Some((seat, view)) = seats.get(one.seat).zip(views.get(one.seat)) else { continue };
         let look = || look(host, proc, seat.pid, seat.mounts.is_none(), &publisher.root);
         let view = view.clone().unwrap_or_else(look);
         // Another process by now, or none: what was read is of no container that there is.
         if proc.started(seat.pid) == seat.started {
             let (driver, registration) = (one.driver, one.registration);
-            seen.found.push(Plugin { seat: seat.clone(), driver, registration, view });
+            let registrar = one.registrar.and_then(registrar);
+            seen.found.push(Plugin { seat: seat.clone(), driver, registration, registrar, view });
         }
     }
     seen.found.sort_by(|a, b| a.driver.cmp(&b.driver).then(a.seat.pid.cmp(&b.seat.pid)));
     seen.kubelet = Some(publisher);
+    // A scene has what was captured, and sockets are not.
+    seen.registered = registered.filter(|_| host.mode() == Mode::Live);
     seen
 }
 
@@ -106,10 +131,9 @@ fn look_with(eyes: &Host, live: bool, root: &KubeletRoot) -> View {
 
 /// The drivers whose sockets are in the kubelet's registry (kubernetes-csi, node-driver-registrar:
 /// `<driver>-reg.sock`).
-pub(super) fn registered(host: &Host, kubelet: &Kubelet) -> Vec<Vec<u8>> {
-    let Some(root) = &kubelet.host_dir else { return Vec::new() };
-    let names = host.list(&root.join("plugins_registry")).unwrap_or_default();
-    names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect()
+fn registered(host: &Host, kubelet: &Kubelet) -> Option<Vec<Vec<u8>>> {
+    let names = host.list(&kubelet.host_dir.as_ref()?.join("plugins_registry")).ok()?;
+    Some(names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect())
 }
 
 fn table(proc: &Proc<'_>, pid: i32) -> Option<MountTable> {
@@ -233,7 +257,8 @@ impl Search<'_> {
         let root = &self.publisher.root;
         let eyes = self.proc.view_of(seat.pid)?;
         let view = look_with(&eyes, true, root);
-        let mut plugin = Plugin { seat: seat.clone(), driver: None, registration: None, view };
+        let mut plugin =
+            Plugin { seat: seat.clone(), driver: None, registration: None, registrar: None, view };
         let lies_on = |path: HostPath| eyes.names(&path)?.mount.map(|mount| (path, mount));
         let asked = sufficient.asked(&plugin);
         let lies_on: Vec<(HostPath, u64)> = asked.into_iter().filter_map(lies_on).collect();

@@ -13,6 +13,7 @@ use crate::model::file::{FileFact, Trust};
 use crate::model::path::HostPath;
 use crate::model::probe::{Party, ProbeRecord, Proof, Role, Trial};
 use crate::mounts::bridge::STANDARD_PATH;
+use crate::mounts::registration::{Registration, registrations};
 use crate::mounts::travel::Groups;
 use crate::report::journal;
 use anyhow::{Context, Result, bail};
@@ -174,8 +175,15 @@ impl Prober<'_> {
             (party.clone(), arrives)
         }));
         let mut trials = self.try_from(kubelet, &lookers)?;
-        for (party, plugin, contract) in &plugins {
+        let registered = registrations(&self.facts.plugins, &self.facts.mounts);
+        for (at, (party, plugin, contract)) in plugins.iter().enumerate() {
             let to = [(kubelet.clone(), contract.holds)];
+            // That a mount arrives proves nothing for a driver that the kubelet does not call.
+            if registered.get(at).is_some_and(Registration::is_missing) {
+                let to = [(kubelet.clone(), false)];
+                trials.push(untried(party, &to, "unregistered: the kubelet does not call this driver"));
+                continue;
+            }
             match contract.seen {
                 // What is not there is not made: it would be in the container's own file system.
                 Seen::Absent => {

@@ -22,6 +22,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
 pub(super) const LARGEST: u64 = 32 << 20;
@@ -275,6 +276,16 @@ impl Proc<'_> {
     /// When a process started, where that is known; to know it again.
     pub fn started(&self, pid: i32) -> Option<u64> {
         self.start(pid)
+    }
+
+    /// How long a process has run, where that is known; never of a scene's.
+    pub fn has_run_for(&self, pid: i32) -> Option<Duration> {
+        (self.host.mode() == Mode::Live).then_some(())?;
+        // Both count from the boot (proc(5)); ticks are hundredths of a second on every architecture.
+        let started = Duration::from_millis(self.start(pid)?.checked_mul(10)?);
+        let text = self.read_new("uptime").ok()?;
+        let seconds: f64 = std::str::from_utf8(&text).ok()?.split(' ').next()?.parse().ok()?;
+        Duration::try_from_secs_f64(seconds).ok()?.checked_sub(started)
     }
 
     /// Which directory is the root of a process; `None` where that cannot be asked, and in a scene.

@@ -37,7 +37,7 @@ impl Host {
             };
             if volume {
                 if !entries.is_empty() {
-                    keep(&mut survey.volumes, directory, &mut survey.complete);
+                    keep(&mut survey.volumes, directory, Survey::TOLD, &mut survey.complete);
                 }
                 continue;
             }
@@ -50,17 +50,26 @@ impl Host {
                         }
                     }
                     Some(Kind::Special) if self.is_socket(&path) => {
-                        keep(&mut survey.sockets, path, &mut survey.complete);
+                        keep(&mut survey.sockets, path, Survey::SOCKETS, &mut survey.complete);
                     }
-                    _ => keep(&mut survey.others, path, &mut survey.complete),
+                    // A link has no content of its own, and this one leads to none.
+                    Some(Kind::Link) if self.is_socket(&path) || self.leads_nowhere(&path) => {
+                        keep(&mut survey.sockets, path, Survey::SOCKETS, &mut survey.complete);
+                    }
+                    _ => keep(&mut survey.others, path, Survey::TOLD, &mut survey.complete),
                 }
             }
         }
     }
+
+    /// True if a walk along the link at `path` succeeds and finds nothing there.
+    fn leads_nowhere(&self, path: &HostPath) -> bool {
+        self.names(path).is_some_and(|named| named.id.is_none())
+    }
 }
 
-fn keep(list: &mut Vec<HostPath>, path: HostPath, complete: &mut bool) {
-    match list.len() < Survey::TOLD {
+fn keep(list: &mut Vec<HostPath>, path: HostPath, most: usize, complete: &mut bool) {
+    match list.len() < most {
         true => list.push(path),
         false => *complete = false,
     }
@@ -85,13 +94,18 @@ mod tests {
             fs::write(at(&volume("full")).join(file.to_string()), "data").unwrap();
         }
         let _socket = UnixListener::bind(at("plugins/driver/csi.sock")).unwrap();
-        symlink(tree.path(), at("plugins/up")).unwrap();
+        symlink("/kubelet", at("plugins/up")).unwrap();
+        symlink("/nothing/there", at("plugins/driver/old")).unwrap();
+        symlink("csi.sock", at("plugins/driver/new")).unwrap();
 
         let host = Host::open(Some(tree.path())).unwrap();
         let survey = host.survey(&HostPath::from("/kubelet"));
         let path = |text: &str| HostPath::parse(format!("/kubelet/{text}").as_bytes()).unwrap();
         assert_eq!(survey.volumes, [path(&volume("full"))]);
-        assert_eq!(survey.sockets, [path("plugins/driver/csi.sock")]);
+        assert_eq!(
+            survey.sockets,
+            [path("plugins/driver/csi.sock"), path("plugins/driver/new"), path("plugins/driver/old")]
+        );
         assert_eq!(survey.others, [path("plugins/up")]);
         assert!(survey.complete && !survey.bare());
         assert!(host.survey(&path(&volume("empty"))).bare());

@@ -27,6 +27,9 @@ pub struct Claims {
     pub registration: Option<HostPath>,
     /// `--csi-address`: where a sidecar finds the driver.
     pub address: Option<HostPath>,
+    /// `--plugin-registration-path` of node-driver-registrar: the directory in which it makes the socket that the
+    /// kubelet looks for.
+    pub registry: Option<HostPath>,
     /// Where a driver listens (`--endpoint` and its like).
     pub endpoint: Option<HostPath>,
     /// The driver's own name.
@@ -96,6 +99,34 @@ pub struct Publisher {
     pub mounts: Option<MountTable>,
     /// What its strings name in its own namespace.
     pub view: View,
+    /// Its `plugins_registry` there, without symbolic links as far as could be looked.
+    pub registry: HostPath,
+}
+
+impl Publisher {
+    /// A kubelet in the host's mount namespace, whose strings nobody followed.
+    pub fn unseen(root: KubeletRoot) -> Self {
+        let registry = root.as_path().join("plugins_registry");
+        Self { view: View::unseen(&root), root, mounts: None, registry }
+    }
+}
+
+/// The container that registers a driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registrar {
+    /// Its place.
+    pub seat: Seat,
+    /// True if it has run for so long that it has registered its driver, or never will.
+    pub settled: bool,
+}
+
+/// A pod, by the directory of its logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodName {
+    /// Its Kubernetes namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// A CSI plugin that publishes volumes for this kubelet.
@@ -107,6 +138,8 @@ pub struct Plugin {
     pub driver: Option<Vec<u8>>,
     /// The socket under which it registers, as the host names it.
     pub registration: Option<HostPath>,
+    /// Its registrar, where it has one.
+    pub registrar: Option<Registrar>,
     /// What the kubelet's strings name in its namespace.
     pub view: View,
 }
@@ -118,8 +151,17 @@ pub struct Plugins {
     pub kubelet: Option<Publisher>,
     /// The plugins.
     pub found: Vec<Plugin>,
+    /// The drivers of which there is a socket in the kubelet's registry; `None` where that is not known.
+    pub registered: Option<Vec<Vec<u8>>>,
     /// What could not be read.
     pub unread: Vec<String>,
+}
+
+impl Plugins {
+    /// Returns true for a driver of which there is a socket in the kubelet's registry.
+    pub fn is_registered(&self, driver: &str) -> bool {
+        self.registered.iter().flatten().any(|name| name == driver.as_bytes())
+    }
 }
 
 /// What a plugin sees at the kubelet's string.

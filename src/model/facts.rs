@@ -1,7 +1,7 @@
 //! What was observed of the host in one turn.
 
 use super::align::{AlignRecord, NextStart};
-use super::contract::{Contract, Plugins};
+use super::contract::{Contract, Plugins, PodName};
 use super::digest::Digest;
 use super::file::{DirFact, FileFact, Survey};
 use super::kubelet::Detection;
@@ -107,10 +107,10 @@ pub struct Facts {
     pub contracts: Vec<Contract>,
     /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
     pub named_pods: BTreeSet<String>,
-    /// Names of the drivers that are registered with the kubelet, where plugins are grafted.
-    pub registered: BTreeSet<String>,
     /// The connection to the container runtime, where plugins are grafted.
     pub runtime: Runtime,
+    /// The names of the pods of drivers that need a restart, by UID.
+    pub pod_names: BTreeMap<String, PodName>,
     /// Directories that were asked for.
     pub dirs: BTreeMap<HostPath, DirFact>,
     /// What lies below directories that were asked for.
@@ -164,8 +164,8 @@ impl Facts {
             plugins: Plugins::default(),
             contracts: Vec::new(),
             named_pods: BTreeSet::new(),
-            registered: BTreeSet::new(),
             runtime: Runtime::NoRuntime,
+            pod_names: BTreeMap::new(),
             dirs: BTreeMap::new(),
             surveys: BTreeMap::new(),
             files: BTreeMap::new(),

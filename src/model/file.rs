@@ -102,7 +102,7 @@ impl DirFact {
 /// other file systems are not entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Sockets, at most [`Survey::TOLD`].
+    /// Sockets, and links that lead to one or to nothing, at most [`Survey::SOCKETS`].
     pub sockets: Vec<HostPath>,
     /// All else that is no directory, at most [`Survey::TOLD`]; nothing of a volume.
     pub others: Vec<HostPath>,
@@ -118,6 +118,8 @@ impl Survey {
     pub const DIRECTORIES: usize = 10_000;
     /// How many names of each kind are kept.
     pub const TOLD: usize = 20;
+    /// How many sockets are kept: each of them is looked at.
+    pub const SOCKETS: usize = 1_000;
 
     /// Whether it is known that there are directories and nothing else.
     pub fn bare(&self) -> bool {

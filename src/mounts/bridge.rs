@@ -131,6 +131,22 @@ pub struct Span {
     pub fstab: Option<usize>,
     /// What an earlier bridge, to another root, has left there.
     pub former: Option<Former>,
+    /// Sockets of drivers that it would hide: of drivers that started before it.
+    pub covers: Vec<HostPath>,
+}
+
+impl Span {
+    /// Why it is mounted, in a plan.
+    pub fn reason(&self) -> String {
+        let reason = format!("{} is to be the kubelet's {}", self.place, self.what);
+        match self.covers.as_slice() {
+            [] => reason,
+            sockets => format!(
+                "{reason}; it covers {}, which no kubelet uses: the pods of these drivers have to be restarted",
+                few(sockets)
+            ),
+        }
+    }
 }
 
 /// Decides about a bridge of `directories`, which are relative to both roots.
@@ -225,7 +241,10 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
     match aligned(facts) {
         // What a kubelet has in the standard path is its own.
         Some(_) => refused.extend(aligned::beneath(facts, &spans)),
-        None if !mounted => refused.extend(other_kubelet(facts, &standard, &root)),
+        // Drivers may listen there for a kubelet whose state is there.
+        None if !mounted || spans.iter().any(|span| !span.covers.is_empty()) => {
+            refused.extend(other_kubelet(facts, &standard, &root));
+        }
         None => {}
     }
     // A span that lies in another would hide it, or bind itself into itself.

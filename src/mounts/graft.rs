@@ -149,7 +149,7 @@ mod tests {
         let owner = Owner { container: Some("c".to_owned()), pod: Some("p".to_owned()), foreign: false };
         let seat = Seat { owner, mounts: Some(table(&format!("{ROOTFS}{rows}"))), ..Seat::default() };
         let view = View::unseen(&publisher.root);
-        let plugin = Plugin { seat, driver: None, registration: None, view };
+        let plugin = Plugin { seat, driver: None, registration: None, registrar: None, view };
         match graft(&publisher, &table(HOST), &plugin) {
             Ok(binds) => Ok(binds.iter().map(|bind| (bind.from.to_string(), bind.to.to_string())).collect()),
             Err(obstacle) => Err(obstacle.id),
@@ -220,7 +220,13 @@ mod tests {
         let publisher = publisher("/srv/k");
         let owner = Owner { container: Some("c".to_owned()), pod: None, foreign: false };
         let seat = Seat { owner, mounts: Some(table(&format!("{shared}{pods}"))), ..Seat::default() };
-        let plugin = Plugin { seat, driver: None, registration: None, view: View::unseen(&publisher.root) };
+        let plugin = Plugin {
+            seat,
+            driver: None,
+            registration: None,
+            registrar: None,
+            view: View::unseen(&publisher.root),
+        };
         assert_eq!(graft(&publisher, &table(HOST), &plugin).unwrap_err().id, "graft-shared-root");
     }
 

@@ -9,6 +9,7 @@ pub mod mountinfo;
 pub mod plugins;
 pub mod propagate;
 pub mod quote;
+pub mod registration;
 pub mod resolve;
 pub mod travel;
 pub mod unit_name;

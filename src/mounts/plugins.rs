@@ -22,6 +22,7 @@ pub use names::Names;
 pub use sufficient::Sufficient;
 
 use super::bridge::STANDARD_PATH;
+use super::registration::Covered;
 use super::resolve::{Place, place};
 use crate::model::contract::{Claims, Publisher, Seat};
 use crate::model::mount::{Device, Mount, MountTable};
@@ -37,10 +38,12 @@ pub struct Chosen {
     pub driver: Option<Vec<u8>>,
     /// The socket's name on the host, where a registrar told.
     pub registration: Option<HostPath>,
+    /// The seat of its registrar, among the seats.
+    pub registrar: Option<usize>,
 }
 
 /// A directory, wherever it is mounted.
-type Directory = (Device, Vec<u8>);
+pub(super) type Directory = (Device, Vec<u8>);
 
 /// Where seats are.
 #[derive(Default)]
@@ -76,9 +79,17 @@ pub fn choose(seats: &[Seat], host: &MountTable, kubelet: &Publisher, registered
                         seat: server,
                         driver: Some(driver),
                         registration: Some(registration.clone()),
+                        registrar: Some(at),
                     };
-                    if !chosen.contains(&one) {
-                        chosen.push(one);
+                    let same = |other: &&mut Chosen| {
+                        (other.seat, &other.driver, &other.registration)
+                            == (one.seat, &one.driver, &one.registration)
+                    };
+                    match chosen.iter_mut().find(same) {
+                        // Of two registrars the one of the server's own pod counts.
+                        Some(earlier) if of_one_pod(seats, at, server) => earlier.registrar = Some(at),
+                        Some(_) => {}
+                        None => chosen.push(one),
                     }
                 }
             }
@@ -90,11 +101,16 @@ pub fn choose(seats: &[Seat], host: &MountTable, kubelet: &Publisher, registered
         let known = served.contains(&at) || seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
         if !known && !is_client(seat) && (host.registers_itself(seat) || host.publishes(seat)) {
             let named = seat.claims.iter().find_map(|claims| claims.driver.clone());
-            chosen.push(Chosen { seat: at, driver: named, registration: None });
+            chosen.push(Chosen { seat: at, driver: named, registration: None, registrar: None });
         }
     }
     name_the_last(&mut chosen, registered);
     chosen
+}
+
+fn of_one_pod(seats: &[Seat], a: usize, b: usize) -> bool {
+    let pod = |at: usize| seats.get(at)?.owner.pod.as_ref();
+    pod(a).is_some() && pod(a) == pod(b)
 }
 
 impl<'a> Host<'a> {
@@ -109,11 +125,17 @@ impl<'a> Host<'a> {
                 .flat_map(|name| [place_of(theirs, &root.join(name)), place_of(table, &standard.join(name))]);
             named.flatten().collect()
         };
+        // What a plugin has that started before they were mounted.
+        let covered = Covered::new(publisher, table);
+        let with = |names: &[&str], covered: &[Directory]| [&directories(names), covered].concat();
         Self {
             table,
-            kubelet: directories(&["", "pods", "plugins", "plugins/kubernetes.io/csi"]),
-            plugins: directories(&["plugins"]),
-            pods: directories(&["pods"]),
+            kubelet: with(
+                &["", "pods", "plugins", "plugins/kubernetes.io/csi"],
+                &[covered.pods.as_slice(), &covered.plugins].concat(),
+            ),
+            plugins: with(&["plugins"], &covered.plugins),
+            pods: with(&["pods"], &covered.pods),
             devices: table
                 .iter()
                 .filter(|mount| ![&root, &standard].iter().any(|root| is_volume(&mount.point, root)))
@@ -240,7 +262,7 @@ fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
     mount.device == *device && mount.root == *inside
 }
 
-fn is_below(path: &[u8], ancestor: &[u8]) -> bool {
+pub(super) fn is_below(path: &[u8], ancestor: &[u8]) -> bool {
     path.strip_prefix(ancestor).is_some_and(|rest| rest.len() > 1 && rest.starts_with(b"/"))
 }
 
@@ -252,7 +274,7 @@ fn is_root_or_pods(point: &[u8], root: &HostPath) -> bool {
     point == root.as_bytes() || point.strip_suffix(b"/pods") == Some(root.as_bytes())
 }
 
-fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
+pub(super) fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
     place(table, path.as_bytes()).map(|Place { mount, inside }| (mount.device, inside))
 }
 

@@ -63,6 +63,14 @@ pub fn top_at<'a>(table: &'a MountTable, path: &[u8]) -> Option<&'a Mount> {
     cover(table, path).filter(|mount| mount.point == path)
 }
 
+/// The directories that `path` would name without some of the mounts at it and above: what a process has of it that
+/// entered before they were made.
+pub(super) fn beneath(table: &MountTable, path: &[u8]) -> Vec<(Device, Vec<u8>)> {
+    let top = cover(table, path).map(|mount| mount.id);
+    let others = table.iter().filter(|mount| Some(mount.id) != top);
+    others.filter_map(|mount| placed(mount, path)).map(|place| (place.mount.device, place.inside)).collect()
+}
+
 /// The mounts whose points lie strictly below `path`, hidden ones included: they keep the mount
 /// at `path` busy all the same.
 pub fn below<'a>(table: &'a MountTable, path: &[u8]) -> impl Iterator<Item = &'a Mount> {

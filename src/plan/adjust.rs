@@ -69,7 +69,7 @@ impl Adjust {
         for plugin in &facts.plugins.found {
             let driver = plugin.driver.as_deref().and_then(|name| std::str::from_utf8(name).ok());
             if let (Some(socket), Some(driver)) = (&plugin.registration, driver)
-                && facts.registered.contains(driver)
+                && facts.plugins.is_registered(driver)
                 && let Some(directory) = directory_of(socket, &[root.clone(), standard.clone()])
             {
                 sockets.insert(directory, driver.to_owned());

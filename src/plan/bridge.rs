@@ -127,7 +127,7 @@ fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
         enables.push((share.unit.clone(), placed));
     }
     for span in &bridge.spans {
-        let reason = format!("{} is to be the kubelet's {}", span.place, span.what);
+        let reason = span.reason();
         let unit = BridgeUnit {
             what: &span.what,
             where_: &span.place,

@@ -105,7 +105,7 @@ pub(super) fn build(facts: &Facts, bridge: &Bridge, plan: &mut Plan) {
     // A share that fails leaves nothing to bridge on.
     needed.extend(shares);
     for span in bridge.spans.iter().filter(|span| !span.mounted) {
-        let reason = format!("{} is to be the kubelet's {}", span.place, span.what);
+        let reason = span.reason();
         plan.push(Action::Mount { from: span.what.clone(), to: span.place.clone() }, reason, &needed);
     }
 }

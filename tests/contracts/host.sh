@@ -18,6 +18,7 @@ kubelet() { # ROOT
     kubelet_pid=$!
     R=$1
     await test -S "/proc/$kubelet_pid/root$1/pod-resources/kubelet.sock"
+    registry=$1/plugins_registry
 }
 
 # What a runtime does (runc, libcontainer/rootfs_linux.go): a root file system of its own, into which
@@ -61,8 +62,13 @@ plugin() { # SOCKET-DIRECTORY(of the host) [SOURCE:POINT:PROPAGATION]...
     stand_in driver "bash -c 'sleep 1000; :' x-csi --endpoint=unix:///csi/csi.sock --drivername=x.example" \
         "$socket:/csi:rprivate" "$@"
     plugin_pid=$pid
+    plugin_socket=$socket
+}
+# The registrar comes last, so that it has the registry that the kubelet has by then, with its socket in it.
+registrar() {
     stand_in registrar "bash -c 'sleep 1000; :' registrar --csi-address=/csi/csi.sock --kubelet-registration-path=$S/plugins/x.example/csi.sock" \
-        "$socket:/csi:rprivate"
+        "$plugin_socket:/csi:rprivate" "$registry:/registration:rprivate"
+    : >"$registry/x.example-reg.sock"
 }
 stand_in() { # NAME ARGUMENTS [BIND]...
     local name=$1 arguments=$2
@@ -84,6 +90,7 @@ in_ns() { nsenter --target "$1" --mount -- "${@:2}"; }
 # What csihost says, the texts that it is to be foretold from, and what really happens.
 judge() {
     local target=$R/pods/0b8d/volumes/kubernetes.io~csi/pvc
+    registrar
     "$CSIHOST" check --json --config /dev/null >"$OUT/check.json" || [ $? = 3 ]
     for who in kubelet plugin; do
         local pid=${who}_pid

@@ -229,7 +229,7 @@ const CONTAINED: &str = r#"contained() { # PROPAGATION
         mount --make-"$1" /var/lib/kubelet
         exec "$KUBELET" --root-dir=/var/lib/kubelet' - "$1" &
     kubelet_pid=$!
-    R=$S
+    R=$S registry=/srv/rke/plugins_registry
     await test -S /srv/rke/pod-resources/kubelet.sock
 }"#;
 
@@ -284,13 +284,14 @@ fn by_texts(out: &Path) -> Contract {
         View { pods: paths.next().unwrap(), staging: paths.next().unwrap() }
     };
     let kubelet = Publisher {
-        root: root.clone(),
         mounts: Some(table("kubelet.mountinfo")),
         view: view("kubelet.paths"),
+        ..Publisher::unseen(root.clone())
     };
     let seat = Seat { mounts: Some(table("plugin.mountinfo")), ..Seat::default() };
-    let plugin = Plugin { seat, driver: None, registration: None, view: view("plugin.paths") };
-    let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], unread: Vec::new() };
+    let plugin =
+        Plugin { seat, driver: None, registration: None, registrar: None, view: view("plugin.paths") };
+    let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], ..Plugins::default() };
     contracts(&plugins, &table("host.mountinfo"), false).remove(0)
 }
 

@@ -12,13 +12,14 @@ tables() { for pid in 1 $kubelet_pid $plugins; do cat /proc/$pid/mountinfo; echo
 # Two plugins whose mounts travel, and one in which they stay.
 everybody() {
     kubelet $S; plugins=
-    plugin $S/plugins/x.example $S:$S:rshared; plugins+=" $plugin_pid"
+    plugin $S/plugins/x.example $S:$S:rshared; registrar; plugins+=" $plugin_pid"
     POD=00000000-4ac7-4fcd-b1ed-b700bcf08552
     container dy $POD "driver $(command -v bash) -c 'sleep 1000; :' y --endpoint=unix:///csi/csi.sock --drivername=y.example" \
         $S/plugins/y.example:/csi:rprivate $S/pods:$S/pods:rprivate
     plugins+=" $pid"; private=$pid
     container ry $POD "registrar $(command -v bash) -c 'sleep 1000; :' registrar --csi-address=/csi/csi.sock --kubelet-registration-path=$S/plugins/y.example/csi.sock" \
-        $S/plugins/y.example:/csi:rprivate
+        $S/plugins/y.example:/csi:rprivate $registry:/registration:rprivate
+    : >$registry/y.example-reg.sock
     before=$(tables)
 }
 # Kills probes until one leaves what is wanted.
@@ -133,7 +134,7 @@ fn of_a_plugin_that_stages_elsewhere_nothing_is_claimed_about_pods() {
     let Some(out) = script(
         r#"kubelet $S; mkdir -p $S/plugins/kubernetes.io/csi
            plugin $S/plugins/x.example $S/pods:$S/pods:rshared /srv/other:$S/plugins/kubernetes.io/csi:rprivate
-           plugins=$plugin_pid; before=$(tables)
+           registrar; plugins=$plugin_pid; before=$(tables)
            probe --json; clean; cp /run/test/said "$OUT/json""#,
     ) else {
         return;

@@ -1,5 +1,5 @@
 //! Scenes with CSI plugins: `contracts/NAME.scene`, and what `csihost check --root` must say of each:
-//! all contracts, and how the two checks end that are about them.
+//! all contracts, and how the checks end that are about them.
 
 use super::{differences, format, named};
 use serde_json::{Value, json};
@@ -27,6 +27,8 @@ fn faults(scene: &Path) -> Vec<String> {
     let now = json!({
         "path-contract": status("path-contract"),
         "mount-propagation": status("mount-propagation"),
+        "driver-not-registered": status("driver-not-registered"),
+        "driver-before-bridge": status("driver-before-bridge"),
         "contracts": said["contracts"].take(),
     });
     let expected = std::fs::read_to_string(scene.with_extension("json")).unwrap();

@@ -2,7 +2,9 @@
 //!
 //! hostPath volumes of type DirectoryOrCreate make a tree wherever a CSI driver is told that the
 //! kubelet's root is. Such a false tree has directories, sockets of plugins, and, worst, data of
-//! volumes that never reached the kubelet; no kubelet keeps its state there.
+//! volumes that never reached the kubelet; no kubelet keeps its state there. Whoever meets csihost
+//! has a driver installed already, so directories and sockets are the usual case: they are covered, and
+//! the driver's pods have to be started anew. Everything else is refused.
 
 use crate::model::bytes::shown;
 use crate::model::facts::Facts;
@@ -43,11 +45,24 @@ pub fn other_kubelet(facts: &Facts, standard: &HostPath, root: &HostPath) -> Opt
     })
 }
 
-/// Refuses to hide what is in `path`; directories in which nothing is may be hidden.
-pub(super) fn no_data(facts: &Facts, path: &HostPath, what: &HostPath) -> Result<(), Refusal> {
-    let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(path) else { return Ok(()) };
+/// The directories of a kubelet in which it meets drivers. A socket there is a driver's, and its driver makes it anew
+/// when it starts.
+const MEETING: [&[u8]; 2] = [b"plugins", b"plugins_registry"];
+
+/// The kubelet's own socket, in `device-plugins` and `pod-resources`.
+const KUBELETS_SOCKET: &[u8] = b"kubelet.sock";
+
+/// Refuses to hide what is in `path`, the directory `name` of the standard path. Directories in which nothing is may be
+/// hidden, and so may the sockets of drivers, which are given: the kubelet never saw any of them.
+pub(super) fn no_data(
+    facts: &Facts,
+    path: &HostPath,
+    what: &HostPath,
+    name: &str,
+) -> Result<Vec<HostPath>, Refusal> {
+    let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(path) else { return Ok(Vec::new()) };
     if entries.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let below = facts.mounts.below(path.as_bytes()).count();
     let refusal = |id, reason, remedy| Err(Refusal { id, target: path.to_string(), reason, remedy });
@@ -61,9 +76,6 @@ pub(super) fn no_data(facts: &Facts, path: &HostPath, what: &HostPath) -> Result
     let unknown =
         Survey { others: entries.iter().map(|name| path.join(name)).collect(), ..Survey::default() };
     let survey = facts.surveys.get(path).unwrap_or(&unknown);
-    if survey.bare() {
-        return Ok(());
-    }
     if !survey.volumes.is_empty() {
         return refusal(
             "bridge-hides-volumes",
@@ -79,23 +91,20 @@ pub(super) fn no_data(facts: &Facts, path: &HostPath, what: &HostPath) -> Result
             ),
         );
     }
-    if survey.others.is_empty() && survey.complete {
-        return refusal(
-            "bridge-false-tree",
-            format!(
-                "a driver's hostPath volumes made a tree there, which no kubelet uses, and plugins listen in it: {}",
-                few(&survey.sockets)
-            ),
-            format!(
-                "stop the pods of these drivers on this node, remove the sockets and run csihost apply: \
-                 when the pods start again, their sockets are made in {what}"
-            ),
-        );
+    let meeting = name.split('/').next().is_some_and(|first| MEETING.contains(&first.as_bytes()));
+    let is_drivers = |socket: &HostPath| meeting && socket.file_name() != KUBELETS_SOCKET;
+    let foreign = survey.sockets.iter().filter(|socket| !is_drivers(socket));
+    let all: Vec<HostPath> = survey.others.iter().chain(foreign).cloned().collect();
+    if survey.complete && all.is_empty() {
+        return Ok(survey.sockets.clone());
     }
-    let all: Vec<HostPath> = survey.others.iter().chain(&survey.sockets).cloned().collect();
+    let holds = match all.as_slice() {
+        [] => "more than csihost looks through".to_owned(),
+        all => few(all),
+    };
     refusal(
         "bridge-hides-data",
-        format!("it holds {}, which a mount would hide", few(&all)),
+        format!("it holds {holds}, which a mount would hide"),
         format!(
             "look whether it is needed (a tree that a driver's hostPath made is not); move it away or into {what}, \
              then run csihost apply"

@@ -25,15 +25,12 @@ pub(super) fn span(facts: &Facts, standard: &HostPath, root: &HostPath, name: &s
     let unit = named(&place_path)?;
     let now = now(facts, root, name, &what, &place_path)?;
     let fstab = bound_by_fstab(facts, &what, &place_path)?;
-    let (mounted, former) = match now {
-        Now::Bound => (true, None),
-        Now::Former(former) => (false, Some(former)),
-        Now::Nothing => {
-            no_data(facts, &place_path, &what)?;
-            (false, None)
-        }
+    let (mounted, former, covers) = match now {
+        Now::Bound => (true, None, Vec::new()),
+        Now::Former(former) => (false, Some(former), Vec::new()),
+        Now::Nothing => (false, None, no_data(facts, &place_path, &what, name)?),
     };
-    Ok(Span { what, place: place_path, unit, mounted, fstab, former })
+    Ok(Span { what, place: place_path, unit, mounted, fstab, former, covers })
 }
 
 /// What is mounted at the place of a directory.

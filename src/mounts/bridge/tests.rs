@@ -210,12 +210,77 @@ fn a_false_tree_of_empty_directories_is_bridged_over() {
 }
 
 #[test]
-fn a_false_tree_in_which_plugins_listen_is_refused_with_their_sockets() {
+fn a_false_tree_in_which_plugins_listen_is_bridged_over_and_said() {
     let sockets = vec![path("/var/lib/kubelet/plugins/driver.longhorn.io/csi.sock")];
-    let facts = with_survey(Survey { sockets, ..Survey::default() });
+    let facts = with_survey(Survey { sockets: sockets.clone(), ..Survey::default() });
+    let Decision::Build(bridge) = decided(&facts) else { panic!() };
+    let covers: Vec<_> = bridge.spans.iter().map(|span| span.covers.clone()).collect();
+    assert_eq!(covers, [vec![], sockets]);
+    let reasons: Vec<String> = bridge.spans.iter().map(Span::reason).collect();
+    assert!(!reasons[0].contains("covers"), "{}", reasons[0]);
+    assert!(
+        reasons[1].contains("it covers /var/lib/kubelet/plugins/driver.longhorn.io/csi.sock"),
+        "{}",
+        reasons[1]
+    );
+}
+
+#[test]
+fn sockets_are_covered_only_where_drivers_make_them() {
+    let at = |name: &str, socket: &str| {
+        let mut facts = facts(ROOT, SHARED, &[]);
+        let place = path(STANDARD_PATH).join(name);
+        let there = DirFact::Directory { canonical: place.clone(), entries: vec![b"x".to_vec()] };
+        facts.dirs.insert(place.clone(), there);
+        let sockets = vec![place.join(socket)];
+        facts.surveys.insert(place, Survey { complete: true, sockets, ..Survey::default() });
+        match decide(&facts, &[name]) {
+            Decision::Refused(refused) => refused[0].id,
+            Decision::Build(_) => "built",
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(at("plugins", "x.example/csi.sock"), "built");
+    assert_eq!(at("plugins_registry", "x.example-reg.sock"), "built");
+    assert_eq!(at("plugins/x.example", "csi.sock"), "built");
+    // A socket in a pod's directory is in a volume of the pod; device plugins and readers of
+    // pod-resources connect to the kubelet's own.
+    assert_eq!(at("pods", "0b8d/volumes/kubernetes.io~empty-dir/v/x.sock"), "bridge-hides-data");
+    assert_eq!(at("device-plugins", "nvidia.sock"), "bridge-hides-data");
+    assert_eq!(at("plugins", "kubelet.sock"), "bridge-hides-data");
+}
+
+#[test]
+fn with_sockets_one_other_file_or_an_unfinished_look_still_refuses() {
+    let sockets = || vec![path("/var/lib/kubelet/plugins/x.example/csi.sock")];
+    let others = vec![path("/var/lib/kubelet/plugins/kubernetes.io/csi/x/vol_data.json")];
+    let facts = with_survey(Survey { sockets: sockets(), others, ..Survey::default() });
     let Decision::Refused(all) = decided(&facts) else { panic!() };
-    assert_eq!(all[0].id, "bridge-false-tree");
-    assert!(all[0].reason.contains("plugins/driver.longhorn.io/csi.sock"), "{}", all[0].reason);
+    assert_eq!(all[0].id, "bridge-hides-data");
+    // What could be covered is not in the way.
+    let what = "/var/lib/kubelet/plugins/kubernetes.io/csi/x/vol_data.json";
+    assert_eq!(all[0].reason, format!("it holds {what}, which a mount would hide"));
+    let mut unfinished = with_survey(Survey { sockets: sockets(), ..Survey::default() });
+    unfinished.surveys.values_mut().for_each(|survey| survey.complete = false);
+    assert_eq!(refused(&unfinished), ["bridge-hides-data"]);
+    let mounts = format!("{SHARED}2 1 0:77 / /var/lib/kubelet/plugins/x rw shared:7 - tmpfs t rw\n");
+    let mut mounted = with_survey(Survey { sockets: sockets(), ..Survey::default() });
+    mounted.mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
+    assert_eq!(refused(&mounted), ["bridge-hides-mounts"]);
+}
+
+#[test]
+fn sockets_for_another_kubelet_are_not_covered_even_where_a_part_of_the_bridge_is_there() {
+    let sockets = vec![path("/var/lib/kubelet/plugins/x.example/csi.sock")];
+    let with_pods = format!("{SHARED}2 1 8:1 {ROOT}/pods /var/lib/kubelet/pods rw shared:1 - ext4 x rw\n");
+    for mounts in [SHARED, &with_pods] {
+        let mut facts = with_survey(Survey { sockets: sockets.clone(), ..Survey::default() });
+        facts.mounts = mountinfo::parse(mounts.as_bytes()).unwrap();
+        assert!(matches!(decided(&facts), Decision::Build(_)));
+        let state = path(STANDARD_PATH).join("cpu_manager_state");
+        facts.files.insert(state, crate::model::file::FileFact::Special);
+        assert_eq!(refused(&facts), ["bridge-other-kubelet"], "{mounts}");
+    }
 }
 
 #[test]

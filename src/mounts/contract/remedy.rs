@@ -2,12 +2,11 @@
 
 use super::super::bridge::STANDARD_PATH;
 use super::super::plugins::believed_root;
-use super::super::resolve::place;
+use super::super::resolve::{beneath, place};
 use super::Pair;
 use crate::model::bytes::shown;
 use crate::model::contract::Seen;
 use crate::model::mount::Mount;
-use crate::model::path::HostPath;
 
 /// How a driver is told where the kubelet's root is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,13 +68,8 @@ fn older(pair: &Pair<'_>) -> Option<String> {
     if same(top.mount, &top.inside) {
         return restart("the directory of that name that it holds is not there any more");
     }
-    // What the kubelet's path would be if nothing had been mounted over it.
-    let beneath = pair.kubelet.table.iter().filter(|mount| mount.id != top.mount.id).any(|mount| {
-        let below = HostPath::parse(&mount.point).ok().and_then(|point| theirs.below(&point));
-        let inside = HostPath::parse(&mount.root).ok().zip(below).map(|(root, below)| root.join(below));
-        inside.is_some_and(|inside| same(mount, inside.as_bytes()))
-    });
-    beneath.then_some(())?;
+    let held = (own.mount.device, own.inside.clone());
+    beneath(pair.kubelet.table, theirs.as_bytes()).contains(&held).then_some(())?;
     restart(&format!(
         "it started before {} was mounted, and still has what is beneath",
         shown(&top.mount.point)

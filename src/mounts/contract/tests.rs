@@ -19,10 +19,11 @@ fn judged(kubelet: Publisher, host: &str, seats: &[Seat]) -> Vec<Contract> {
             seat: seats[one.seat].clone(),
             driver: one.driver,
             registration: one.registration,
+            registrar: None,
             view: View::unseen(&kubelet.root),
         })
         .collect();
-    contracts(&Plugins { kubelet: Some(kubelet), found, unread: Vec::new() }, &host, false)
+    contracts(&Plugins { kubelet: Some(kubelet), found, ..Plugins::default() }, &host, false)
 }
 
 fn one(root: &str, host: &str, seats: &[Seat]) -> Contract {
@@ -223,8 +224,8 @@ fn stat_knows_what_tables_cannot_say() {
             let mut view = View::unseen(&kubelet.root);
             view.pods.found = own;
             let seat = plain(binds).remove(1);
-            let plugin = Plugin { seat, driver: None, registration: None, view };
-            let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], unread: Vec::new() };
+            let plugin = Plugin { seat, driver: None, registration: None, registrar: None, view };
+            let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], ..Plugins::default() };
             contracts(&plugins, &table(HOST), false).remove(0)
         };
     let bind = (pods, pods, BIDIRECTIONAL);
@@ -265,9 +266,10 @@ fn each_driver_is_told_in_its_own_words() {
             seat: plain(&[]).remove(1),
             driver: Some(driver.as_bytes().to_vec()),
             registration: None,
+            registrar: None,
             view: View::unseen(&KubeletRoot::parse(b"/srv/k").unwrap()),
         };
-        let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], unread: Vec::new() };
+        let plugins = Plugins { kubelet: Some(kubelet), found: vec![plugin], ..Plugins::default() };
         broken(
             &contracts(&plugins, &table(HOST), false).remove(0),
             Seen::Absent,
@@ -331,10 +333,11 @@ fn cost() {
                 seat: seats[one.seat].clone(),
                 driver: one.driver,
                 registration: one.registration,
+                registrar: None,
                 view: View::unseen(&kubelet.root),
             })
             .collect();
-        let plugins = Plugins { kubelet: Some(kubelet), found, unread: Vec::new() };
+        let plugins = Plugins { kubelet: Some(kubelet), found, ..Plugins::default() };
         let start = Instant::now();
         let all = contracts(&plugins, &host, false);
         eprintln!(

@@ -88,6 +88,7 @@ fn storage_that_a_kubelet_used_or_that_drivers_work_with_is_moved_registry_and_a
         seat: Seat::default(),
         driver: Some(b"driver.longhorn.io".to_vec()),
         registration: Some(path("/var/lib/kubelet/plugins/driver.longhorn.io/csi.sock")),
+        registrar: None,
         view: View::unseen(&KubeletRoot::standard()),
     });
     assert!(!find(&works, &NAMES).unwrap().known);
@@ -100,6 +101,7 @@ fn a_tree_that_a_driver_believes_in_is_the_known_cure() {
         seat: Seat::default(),
         driver: Some(b"driver.longhorn.io".to_vec()),
         registration: Some(path("/data/kubelet/plugins/driver.longhorn.io/csi.sock")),
+        registrar: None,
         view: View::unseen(&KubeletRoot::standard()),
     });
     assert!(find(&facts, &NAMES).unwrap().known);

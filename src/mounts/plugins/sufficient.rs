@@ -38,6 +38,7 @@ impl<'a> Sufficient<'a> {
         let Plugin { seat, view, .. } = plugin;
         let sockets = seat.claims.iter().flat_map(|claims| [&claims.endpoint, &claims.address]);
         let mut asked: Vec<HostPath> = sockets.flatten().filter_map(HostPath::parent).collect();
+        asked.extend(seat.claims.iter().filter_map(|claims| claims.registry.clone()));
         asked.push(view.pods.path.clone());
         // Where stat(2) finds the kubelet's own directory, no table is asked. Its mount may come
         // last: runtimes mount by depth (containerd, internal/cri/server, `orderedMounts`).
@@ -86,7 +87,7 @@ mod tests {
         let claims = [server("x.example")];
         let seat = pod(40, "a", &[(&claims, parse(text.as_bytes()).unwrap())]).remove(0);
         let view = View::unseen(&publisher("/var/lib/kubelet").root);
-        Plugin { seat, driver: None, registration: None, view }
+        Plugin { seat, driver: None, registration: None, registrar: None, view }
     }
 
     /// As statx(2) would say: by the whole table.
@@ -169,7 +170,7 @@ mod tests {
                         parse(rows("", "").as_bytes()).unwrap())]));
                     let chosen = choose(&seats, &host, &publisher, &[]);
                     let found = vec![plugin(text)];
-                    let plugins = Plugins { kubelet: Some(publisher.clone()), found, unread: Vec::new() };
+                    let plugins = Plugins { kubelet: Some(publisher.clone()), found, ..Plugins::default() };
                     (chosen, contracts(&plugins, &host, false))
                 });
                 prop_assert_eq!(&answers[0], &answers[1]);

@@ -1,7 +1,7 @@
 //! Pure: containers as the drivers' own manifests make them, and which of them is the plugin.
 
 use super::*;
-use crate::model::contract::{Owner, View};
+use crate::model::contract::Owner;
 use crate::model::kubelet::KubeletRoot;
 use crate::mounts::mountinfo::parse;
 use std::fmt::Write as _;
@@ -24,8 +24,7 @@ pub(in crate::mounts) fn table(text: &str) -> MountTable {
 }
 
 pub(in crate::mounts) fn publisher(root: &str) -> Publisher {
-    let root = KubeletRoot::parse(root.as_bytes()).unwrap();
-    Publisher { view: View::unseen(&root), root, mounts: None }
+    Publisher::unseen(KubeletRoot::parse(root.as_bytes()).unwrap())
 }
 
 /// The mounts of a container: what the runtime and the kubelet give to all, then directories of the

@@ -19,8 +19,14 @@ fuzz_target!(|bytes: &[u8]| {
     let names = Names::new(&root);
     let _ = names.may_publish(own);
     let (Ok(own), Ok(host)) = (parse(&names.without_volumes(own)), parse(host)) else { return };
-    let seat = Seat { pid: 2, owner: owner(cgroup), claims: vec![claims(&args)], mounts: Some(own) };
-    let kubelet = Publisher { view: View::unseen(&root), root: root.clone(), mounts: None };
+    let seat = Seat {
+        pid: 2,
+        owner: owner(cgroup),
+        claims: vec![claims(&args)],
+        mounts: Some(own),
+        ..Seat::default()
+    };
+    let kubelet = Publisher::unseen(root.clone());
     let seats = [seat];
     let found = choose(&seats, &host, &kubelet, &[])
         .into_iter()
@@ -28,10 +34,11 @@ fuzz_target!(|bytes: &[u8]| {
             seat: seats[one.seat].clone(),
             driver: one.driver,
             registration: one.registration,
+            registrar: None,
             view: View::unseen(&root),
         })
         .collect();
-    for contract in contracts(&Plugins { kubelet: Some(kubelet), found, unread: Vec::new() }, &host, false) {
+    for contract in contracts(&Plugins { kubelet: Some(kubelet), found, ..Plugins::default() }, &host, false) {
         assert!(!contract.holds || contract.seen == Seen::Same);
         assert_eq!(contract.holds, contract.remedy.is_none());
     }

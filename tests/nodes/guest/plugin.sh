@@ -76,12 +76,17 @@ plugin() {
     shift
     # Only arguments are looked at: sleep is what listens here.
     container registrar "registrar $(command -v bash) -c 'sleep 1000; :' x --csi-address=/csi/csi.sock --kubelet-registration-path=$standard/plugins/x.example/csi.sock" \
-        "$socket:/csi:rprivate"
+        "$socket:/csi:rprivate" "${registry:-$standard/plugins_registry}:/registration:rprivate"
     registrar_pid=$pid
+    registers
     container driver "driver $(command -v bash) -c 'sleep 1000; :' x-csi --endpoint=unix:///csi/csi.sock --drivername=x.example" \
         "$socket:/csi:rprivate" "$@"
     plugin_pid=$pid
 }
+# a_socket PATH: a socket, as a program leaves it that was killed.
+a_socket() { rm -f "$1"; perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un($ARGV[0])) or die "$!"' "$1"; }
+# registers: driver and registrar make their sockets where their containers have the directories.
+registers() { a_socket "/proc/$registrar_pid/root/csi/csi.sock"; a_socket "/proc/$registrar_pid/root/registration/x.example-reg.sock"; }
 end_plugin() {
     local of
     for of in "$plugin_pid" "$registrar_pid"; do
