@@ -8,6 +8,7 @@ mod bridge;
 pub mod compare;
 mod contract;
 mod daemon;
+mod gate;
 mod interests;
 mod iscsi;
 mod kernel;
@@ -60,6 +61,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
         }
     }
     contract::add(facts, settings.contract.repair, &mut findings);
+    findings.extend(gate::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

@@ -236,7 +236,7 @@ pub fn is_client(seat: &Seat) -> bool {
         && seat.claims.iter().all(|claims| claims.endpoint.is_none() || claims.liveness)
 }
 
-fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
+pub(super) fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
     mount.device == *device && mount.root == *inside
 }
 
@@ -252,7 +252,7 @@ fn is_root_or_pods(point: &[u8], root: &HostPath) -> bool {
     point == root.as_bytes() || point.strip_suffix(b"/pods") == Some(root.as_bytes())
 }
 
-fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
+pub(super) fn place_of(table: &MountTable, path: &HostPath) -> Option<Directory> {
     place(table, path.as_bytes()).map(|Place { mount, inside }| (mount.device, inside))
 }
 

@@ -47,13 +47,13 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     }
 }
 
-fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {
+pub(super) fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {
     let driver = plugin.driver.as_deref().and_then(|name| std::str::from_utf8(name).ok());
     driver.is_some_and(|name| settings.contract.drivers.contains(name))
         || plugin.seat.owner.pod.as_ref().is_some_and(|pod| facts.named_pods.contains(pod))
 }
 
-fn name(plugin: &Plugin, contract: &Contract) -> String {
+pub(super) fn name(plugin: &Plugin, contract: &Contract) -> String {
     match (&plugin.driver, &plugin.seat.owner.pod) {
         (Some(driver), _) => shown(driver),
         (None, Some(pod)) => format!("pod {pod}"),

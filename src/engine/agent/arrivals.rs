@@ -5,6 +5,7 @@
 
 use crate::detect::below_host;
 use crate::detect::plugin::mentions;
+use crate::host::Host;
 use crate::host::process::Proc;
 use crate::model::path::HostPath;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,9 +92,18 @@ pub(super) fn control_groups(proc: &Proc<'_>, plugins: &[i32]) -> Option<BTreeSe
     (!both.is_empty()).then(|| mounted(both.iter().map(HostPath::relative)))
 }
 
-/// Where the control groups of pods are, or will be, on a host of which no plugin is known.
-pub(super) fn usual_control_groups() -> BTreeSet<HostPath> {
-    mounted(PODS.iter().map(std::path::Path::new))
+/// Where the control groups of pods are, or will be, on a host of which no plugin is known, and those of
+/// the pods that are there: a container that ended is made anew in the group of its pod.
+pub(super) fn usual_control_groups(host: &Host) -> BTreeSet<HostPath> {
+    let mut groups = mounted(PODS.iter().map(std::path::Path::new));
+    let is_pod = |name: &Vec<u8>| name.windows(3).any(|three| three == b"pod");
+    let pods = |group: &HostPath| -> Vec<HostPath> {
+        let names = host.list(group).unwrap_or_default();
+        names.iter().filter(|name| is_pod(name)).map(|name| group.join(name)).collect()
+    };
+    let there: Vec<HostPath> = groups.iter().flat_map(pods).collect();
+    groups.extend(there);
+    groups
 }
 
 fn mounted<'a>(groups: impl Iterator<Item = &'a std::path::Path> + Clone) -> BTreeSet<HostPath> {

@@ -15,13 +15,14 @@ use super::config::{Config, load};
 use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
+use crate::model::gate::Gate;
 use crate::model::status::Status;
 use crate::plan;
 use crate::report::journal;
 use crate::report::notify::{self, Notify, State};
 use crate::settings::Repair;
 use anyhow::Result;
-use arrivals::{Arrivals, control_groups};
+use arrivals::{Arrivals, control_groups, usual_control_groups};
 use rows::{Points, Rows};
 use sources::{Sources, Woken};
 use std::path::Path;
@@ -262,10 +263,11 @@ impl Agent<'_> {
 
     /// A turn's end; `None` where it was left, because the agent is to end.
     async fn made(&mut self) -> Option<Result<(Seen, Status)>> {
+        let connected = self.runtime_ready();
         let Self { host, config, turns, sources, notify, fed, .. } = self;
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
-        let work = turns.make(host, config);
+        let work = turns.make(host, config, connected);
         tokio::pin!(work);
         let (mut progress, mut moved) = (notify::progress(), Instant::now());
         loop {
@@ -288,6 +290,13 @@ impl Agent<'_> {
         }
     }
 
+    /// Returns true while each container that starts is grafted. Without a connection to the runtime
+    /// that is as soon as its process is noticed.
+    #[allow(clippy::unused_self, reason = "the connection to the runtime is a part of the agent")]
+    fn runtime_ready(&self) -> bool {
+        true
+    }
+
     async fn saw(&mut self, seen: &Seen) {
         let asked = self.host.take_asked();
         let settings = plan::in_effect(&self.config.settings, seen.facts.align.as_ref());
@@ -298,6 +307,7 @@ impl Agent<'_> {
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
+            _ if self.turns.gate_failed => self.try_again(),
             _ => self.retry = None,
         }
     }
@@ -310,7 +320,16 @@ impl Agent<'_> {
         }
         let Ok(Some(proc)) = self.host.proc() else { return };
         let plugins: Vec<i32> = seen.facts.plugins.found.iter().map(|plugin| plugin.seat.pid).collect();
-        self.sources.watch_containers(&self.host, Some(control_groups(&proc, &plugins)));
+        let mut groups = control_groups(&proc, &plugins);
+        // A driver that ended while there was no agent may begin in any pod's group.
+        let is_there = |gate: &Gate| {
+            let found = &seen.facts.plugins.found;
+            found.iter().any(|plugin| plugin.driver.as_deref() == Some(gate.driver.as_bytes()))
+        };
+        if !seen.facts.gates.iter().all(is_there) {
+            groups.get_or_insert_default().extend(usual_control_groups(&self.host));
+        }
+        self.sources.watch_containers(&self.host, Some(groups));
         self.arrivals.looked(&proc);
     }
 

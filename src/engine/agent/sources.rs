@@ -149,7 +149,7 @@ impl Sources {
         };
         match groups {
             Some(groups) => self.groups = groups,
-            None if self.groups.is_empty() => self.groups = usual_control_groups(),
+            None if self.groups.is_empty() => self.groups = usual_control_groups(host),
             None => {}
         }
         if self.containers.is_none() {
