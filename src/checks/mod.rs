@@ -10,6 +10,7 @@ mod contract;
 mod daemon;
 mod driver_before_bridge;
 mod driver_not_registered;
+mod gate;
 mod interests;
 mod iscsi;
 mod kernel;
@@ -67,6 +68,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     let registered = registrations(&facts.plugins, &facts.mounts);
     findings.extend(driver_not_registered::check(facts, &registered));
     findings.extend(driver_before_bridge::check(facts, &registered));
+    findings.extend(gate::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

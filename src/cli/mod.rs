@@ -6,6 +6,7 @@ mod capture;
 mod check;
 mod compare;
 mod detect;
+mod gate;
 mod map;
 mod output;
 mod plan;
@@ -64,6 +65,9 @@ enum Verb {
     /// What csihost starts to graft into a container; not for people
     #[command(hide = true)]
     GraftInto(GraftInto),
+    /// Close or open the gates of drivers that are grafted; csihost and its units run it
+    #[command(hide = true)]
+    Gate(gate::Gate),
     /// Copy the kubelet's state files to its new root (csihost-align.service does, while it is stopped)
     #[command(hide = true)]
     AlignState,
@@ -171,6 +175,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
         Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
+        Verb::Gate(args) => gate::run(&args),
         Verb::AlignState => align_state::run(),
     }
 }

@@ -118,6 +118,7 @@ pub(super) async fn observe<M: ServiceManager>(
         generated: receipt.generated().cloned().collect(),
         started: receipt.started().cloned().collect(),
         units_read_only: host.mode() == Mode::Live && host.read_only(&HostPath::from(UNITS)),
+        gates: receipt.gates.clone(),
         bridge: receipt.bridge.clone(),
         whole: align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
         align,
@@ -139,6 +140,8 @@ pub(super) async fn observe<M: ServiceManager>(
     let units = interests::units(&facts, settings, profile);
     fetch(host, &mut facts, &units);
     if let Ok(manager) = manager {
+        let closed = facts.closed_gates().next().is_some();
+        facts.agent = super::gate::agent(manager, closed).await?;
         facts.units = unit_states(host, manager, &units).await?;
     }
     let mut late = interests::late(&facts, settings);

@@ -2,6 +2,7 @@
 
 use super::apply::Writer;
 use super::config::Config;
+use super::gate;
 use super::kubelet::Said;
 use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
@@ -102,7 +103,14 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     };
     super::probe::clean(host);
     let (seen, steps, settled) = match &mut manager(host, config).await {
-        Manager::Systemd(manager) => turn(host, config, manager.as_mut(), &mut |_| {}).await?,
+        Manager::Systemd(manager) => {
+            let manager = manager.as_mut();
+            let (mut seen, steps, settled) = turn(host, config, &mut *manager, &mut |_| {}).await?;
+            if gate::without_agent(host, manager, &seen, config).await? {
+                seen = look_with(host, config, Ok(manager)).await?;
+            }
+            (seen, steps, settled)
+        }
         Manager::Offline(manager) => turn(host, config, manager, &mut |_| {}).await?,
         Manager::Direct(manager) => turn(host, config, manager, &mut |_| {}).await?,
         Manager::None(init) => {
@@ -135,6 +143,7 @@ pub(super) async fn turn<M: ServiceManager>(
     restrain(&mut seen.plan);
     let mut store = Store::open(host)?;
     remember(&mut store, &seen.facts, config)?;
+    gate::keep(host, manager, &mut store, &seen, config).await?;
     let pending = store.receipt.reload_pending;
     // That a kubelet's data stay where they are has to be known, whether or not a file is written.
     let noted = seen.plan.aligns.is_none() || store.receipt.align == seen.plan.aligns;

@@ -7,6 +7,7 @@ mod align;
 
 use super::apply::is_systemds;
 use super::config::Config;
+use super::gate;
 use super::manager::{Manager, manager};
 use super::receipt::Store;
 use super::unmount::mounts;
@@ -116,6 +117,21 @@ impl<M: ServiceManager> Undo<'_, M> {
                 fate: Fate::Left(why),
             });
         }
+        // A closed gate lies on the bridge, and no agent is left to open it.
+        if !self.store.receipt.gates.is_empty() {
+            let drivers: Vec<String> =
+                self.store.receipt.gates.iter().map(|gate| gate.driver.clone()).collect();
+            let target = drivers.join(" ");
+            let fate = match gate::forget(self.host, self.manager, &mut self.store).await {
+                Ok(()) => Fate::Restored,
+                Err(error) => Fate::Left(format!("{error:#}")),
+            };
+            match &fate {
+                Fate::Left(why) => journal::left("gate", &target, why),
+                _ => journal::undone("gate", &target),
+            }
+            self.fates.push(Undone { target, what: "gate", fate });
+        }
         // Grafts lie on the bridge.
         for change in &changes {
             if let Changed::Grafted { graft } = change {
@@ -196,7 +212,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             }
         }
         self.end_alignment()?;
-        if self.store.receipt.changes.is_empty() && self.store.receipt.align.is_none() {
+        if self.store.receipt.is_empty() {
             self.store.remove()?;
         } else {
             self.store.save()?;

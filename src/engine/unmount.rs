@@ -2,6 +2,7 @@
 
 use super::receipt::Store;
 use crate::host::Host;
+use crate::model::bytes::shown;
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
@@ -29,6 +30,11 @@ pub(super) async fn unmount<M: ServiceManager>(
     let below = resolve::below(&before, path.as_bytes()).count();
     if below > 0 {
         bail!("{below} mounts are below {path} by now; it goes at the next reboot");
+    }
+    // A gate is a mount, too, and decisions look through it.
+    let gate = before.gates().iter().find(|gate| gate.point.starts_with(path.as_bytes()));
+    if let Some(gate) = gate {
+        bail!("{} is below it, closed until the agent runs; systemctl start csihost", shown(&gate.point));
     }
     let directory = HostPath::from("/run/systemd/system").join(format!("{unit}.d"));
     let drop_in = directory.join(DROP_IN);

@@ -75,6 +75,11 @@ impl Door {
         })
     }
 
+    /// Does something in this namespace, below the process's root directory, whatever comes of it.
+    pub fn inside_root<R: Send>(&self, act: impl FnOnce() -> R + Send) -> Result<R> {
+        self.within(|| Ok(act()))
+    }
+
     /// Does something in this namespace, below the process's root directory, in a thread that then ends.
     ///
     /// setns(2) wants a thread that shares its root and working directory with no other; that this

@@ -143,6 +143,6 @@ fn holds_file(directory: &OwnedFd, left: &mut usize) -> nix::Result<bool> {
     Ok(false)
 }
 
-fn errno(errno: rustix::io::Errno) -> Errno {
+pub(super) fn errno(errno: rustix::io::Errno) -> Errno {
     Errno::from_raw(errno.raw_os_error())
 }

@@ -8,6 +8,13 @@ use nix::Error as Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::Mode as Bits;
 use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+/// What closes or opens gates takes milliseconds.
+const GATE_PATIENCE: Duration = Duration::from_secs(3);
+/// How often its lock is tried.
+const GATE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Held while a turn changes the host; let go when it is dropped, or when csihost dies.
 #[derive(Debug)]
@@ -38,17 +45,8 @@ impl Host {
                 (HostPath::root(), self.root.try_clone().map_err(failed)?)
             }
             Mode::Live => {
-                self.make_directory(&HostPath::from("/run/csihost"), 0o755)?;
                 let path = HostPath::from("/run/csihost/lock");
-                let walked = self.walk(&path, Last::Keep)?;
-                let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-                let fd = openat(
-                    walked.parent(self),
-                    walked.name.as_slice(),
-                    flags,
-                    Bits::from_bits_truncate(0o600),
-                )
-                .map_err(failed("open the lock", &path))?;
+                let fd = self.lock_file(&path)?;
                 (path, fd)
             }
         };
@@ -57,6 +55,30 @@ impl Host {
             Err((file, Errno::EWOULDBLOCK)) => Ok(Err(Waiting { file, path })),
             Err((_, errno)) => Err(failed("lock", &path)(errno)),
         }
+    }
+
+    /// Takes the lock of the gates of a live host: another one, because who reconciles has gates opened
+    /// by other processes, and waits for them.
+    pub fn gate_lock(&self) -> Result<Lock> {
+        let path = HostPath::from("/run/csihost/gate.lock");
+        let mut file = File::from(self.lock_file(&path)?);
+        let end = Instant::now() + GATE_PATIENCE;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(file) => return Ok(Lock { _file: file }),
+                Err((again, Errno::EWOULDBLOCK)) if Instant::now() < end => file = again,
+                Err((_, errno)) => return Err(failed("lock", &path)(errno)),
+            }
+            std::thread::sleep(GATE_PAUSE);
+        }
+    }
+
+    fn lock_file(&self, path: &HostPath) -> Result<OwnedFd> {
+        self.make_directory(&HostPath::from("/run/csihost"), 0o755)?;
+        let walked = self.walk(path, Last::Keep)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        openat(walked.parent(self), walked.name.as_slice(), flags, Bits::from_bits_truncate(0o600))
+            .map_err(failed("open the lock", path))
     }
 }
 

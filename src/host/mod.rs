@@ -8,6 +8,7 @@ mod diag;
 mod door;
 mod events;
 mod first;
+mod gate;
 mod graft;
 mod iscsi;
 mod kernel;

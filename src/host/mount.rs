@@ -58,7 +58,7 @@ impl Host {
     }
 
     /// Walks to a directory on whose path there is no link.
-    fn direct(&self, path: &HostPath) -> Result<Walked> {
+    pub(super) fn direct(&self, path: &HostPath) -> Result<Walked> {
         let refused = |errno| HostError { tried: "mount at", path: path.to_string(), errno };
         let walked = self.walk(path, Last::Keep)?;
         match walked.kind() {
@@ -71,7 +71,7 @@ impl Host {
     }
 }
 
-fn fd_path(fd: impl std::os::fd::AsFd) -> String {
+pub(super) fn fd_path(fd: impl std::os::fd::AsFd) -> String {
     let fd: BorrowedFd<'_> = fd.as_fd();
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 32] = [
+pub const CHECKS: [(&str, &str); 33] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -37,6 +37,7 @@ pub const CHECKS: [(&str, &str); 32] = [
     ("path-contract", "whether what each CSI plugin mounts reaches the kubelet"),
     ("driver-not-registered", "whether each driver that runs registers with this kubelet"),
     ("driver-before-bridge", "whether the containers of each driver were made after the bridge"),
+    ("graft-gate", "whether the kubelet can reach the drivers that csihost grafts"),
 ];
 
 /// The check of a module has the module's name in it.

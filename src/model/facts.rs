@@ -4,6 +4,7 @@ use super::align::{AlignRecord, NextStart};
 use super::contract::{Contract, Plugins, PodName};
 use super::digest::Digest;
 use super::file::{DirFact, FileFact, Survey};
+use super::gate::Gate;
 use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
@@ -139,6 +140,10 @@ pub struct Facts {
     pub generated: BTreeSet<HostPath>,
     /// Units that csihost started in earlier turns.
     pub started: BTreeSet<UnitName>,
+    /// The socket directories of drivers that are grafted.
+    pub gates: Vec<Gate>,
+    /// The agent's unit, where that is of interest: a gate is closed.
+    pub agent: Option<ActiveState>,
     /// Whether nothing can be written where an administrator's units are.
     pub units_read_only: bool,
     /// The bridge of earlier turns.
@@ -180,6 +185,8 @@ impl Facts {
             at_reboot: BTreeSet::new(),
             generated: BTreeSet::new(),
             started: BTreeSet::new(),
+            gates: Vec::new(),
+            agent: None,
             units_read_only: false,
             bridge: None,
             align: None,
@@ -187,6 +194,13 @@ impl Facts {
             next_start: None,
             restart_kubelet: false,
         }
+    }
+
+    /// The gates that are closed.
+    pub fn closed_gates(&self) -> impl Iterator<Item = &Gate> {
+        let closed =
+            |gate: &&Gate| self.mounts.gates().iter().any(|mount| mount.point == gate.directory.as_bytes());
+        self.gates.iter().filter(closed)
     }
 
     /// What is at the file path; a path that was never asked for counts as absent.

@@ -11,6 +11,7 @@ pub mod edit;
 pub mod facts;
 pub mod file;
 pub mod finding;
+pub mod gate;
 pub mod generated;
 pub mod graft;
 pub mod install;

@@ -4,6 +4,7 @@ mod index;
 
 pub use index::Prefixes;
 
+use super::gate::{GATE_SOURCE, GATE_TYPE};
 use index::{ByPath, Ids, Prefix};
 use std::fmt;
 use std::sync::OnceLock;
@@ -55,13 +56,23 @@ pub struct Mount {
     pub source: Vec<u8>,
 }
 
+impl Mount {
+    /// Returns true for the mount that closes a gate: an empty tmpfs of csihost's own, whole.
+    pub fn is_gate(&self) -> bool {
+        self.source == GATE_SOURCE.as_bytes() && self.fs_type == GATE_TYPE.as_bytes() && self.root == b"/"
+    }
+}
+
 /// The mounts that one process sees, in the kernel's order.
+///
+/// A gate of csihost's is none of them: what it covers is what all decisions are about.
 ///
 /// What is asked of it is looked up in indexes, which are made when they are first needed: most
 /// tables of a node are asked for one path.
 #[derive(Clone, Default)]
 pub struct MountTable {
     mounts: Vec<Mount>,
+    gates: Vec<Mount>,
     ids: OnceLock<Ids>,
     attached: OnceLock<ByPath>,
     shown: OnceLock<ByPath>,
@@ -85,7 +96,16 @@ impl fmt::Debug for MountTable {
 impl MountTable {
     /// A table of `mounts`, in the kernel's order.
     pub fn new(mounts: Vec<Mount>) -> Self {
-        Self { mounts, ..Self::default() }
+        let (gates, mounts) = match mounts.iter().any(Mount::is_gate) {
+            true => mounts.into_iter().partition(Mount::is_gate),
+            false => (Vec::new(), mounts),
+        };
+        Self { mounts, gates, ..Self::default() }
+    }
+
+    /// The closed gates, hidden ones included.
+    pub fn gates(&self) -> &[Mount] {
+        &self.gates
     }
 
     /// All mounts.

@@ -6,6 +6,7 @@
 use super::align::AlignRecord;
 use super::digest::Digest;
 use super::edit::{Splice, Text};
+use super::gate::Gate;
 use super::graft::Graft;
 use super::path::HostPath;
 use super::unit::UnitName;
@@ -32,6 +33,9 @@ pub struct Receipt {
     /// Packages that are there only after a reboot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub at_reboot: Vec<PendingReboot>,
+    /// The socket directories of drivers that are grafted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -194,6 +198,7 @@ impl Receipt {
             initiator: None,
             restart: Vec::new(),
             at_reboot: Vec::new(),
+            gates: Vec::new(),
             changes: Vec::new(),
         }
     }
@@ -243,7 +248,7 @@ impl Receipt {
 
     /// Whether nothing is recorded.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && !self.reload_pending && self.align.is_none()
+        self.changes.is_empty() && !self.reload_pending && self.align.is_none() && self.gates.is_empty()
     }
 }
 
@@ -298,6 +303,17 @@ mod tests {
         let packages = vec!["open-iscsi".to_owned()];
         assert_eq!(receipt.changes[0], Change { done: true, what: Changed::Installed { packages } });
         assert_eq!(receipt.at_reboot[0].boot, "b");
+        let again = serde_json::to_string(&receipt).unwrap();
+        assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), receipt);
+    }
+
+    #[test]
+    fn gates_are_written_as_they_are_read_and_count() {
+        let text = r#"{"version":1,"reload_pending":false,"bridge":null,
+            "gates":[{"driver":"x.example","directory":"/var/lib/kubelet/plugins/x.example"}],"changes":[]}"#;
+        let receipt: Receipt = serde_json::from_str(text).unwrap();
+        assert_eq!(receipt.gates[0].driver, "x.example");
+        assert!(!receipt.is_empty(), "a gate can be closed: it has to be opened by undo");
         let again = serde_json::to_string(&receipt).unwrap();
         assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), receipt);
     }

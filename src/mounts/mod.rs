@@ -3,6 +3,7 @@
 pub mod bridge;
 pub mod contract;
 pub mod fstab;
+pub mod gate;
 pub mod graft;
 pub mod legacy;
 pub mod mountinfo;

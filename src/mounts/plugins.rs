@@ -258,7 +258,7 @@ pub fn is_client(seat: &Seat) -> bool {
         && seat.claims.iter().all(|claims| claims.endpoint.is_none() || claims.liveness)
 }
 
-fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
+pub(super) fn shows(mount: &Mount, (device, inside): &Directory) -> bool {
     mount.device == *device && mount.root == *inside
 }
 

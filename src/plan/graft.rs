@@ -83,7 +83,7 @@ pub(super) fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> b
         || plugin.seat.owner.pod.as_ref().is_some_and(|pod| facts.named_pods.contains(pod))
 }
 
-fn name(plugin: &Plugin, contract: &Contract) -> String {
+pub(super) fn name(plugin: &Plugin, contract: &Contract) -> String {
     match (&plugin.driver, &plugin.seat.owner.pod) {
         (Some(driver), _) => shown(driver),
         (None, Some(pod)) => format!("pod {pod}"),

@@ -5,6 +5,7 @@ mod align;
 mod bridge;
 pub mod direct;
 mod files;
+pub mod gate;
 mod graft;
 mod initiator;
 pub mod interests;

@@ -15,6 +15,7 @@ use super::config::{Config, load};
 use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
+use crate::model::runtime::Runtime;
 use crate::model::status::Status;
 use crate::plan;
 use crate::plan::adjust::Adjust;
@@ -242,10 +243,12 @@ impl Agent<'_> {
     /// A turn's end; `None` where it was left, because the agent is to end.
     async fn made(&mut self) -> Option<Result<(Seen, Status)>> {
         self.config.runtime = self.nri.state();
+        // Only then each container that starts is grafted before its first process runs.
+        let connected = self.config.runtime == Runtime::Synchronized;
         let Self { host, config, turns, sources, notify, fed, .. } = self;
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
-        let work = turns.make(host, config);
+        let work = turns.make(host, config, connected);
         tokio::pin!(work);
         let (mut progress, mut moved) = (notify::progress(), Instant::now());
         loop {
@@ -280,6 +283,7 @@ impl Agent<'_> {
         self.again = self.sources.watch(&self.host, &seen.facts, asked, &self.own).await;
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
+            _ if self.turns.gate_failed => self.try_again(),
             _ => self.retry = None,
         }
     }

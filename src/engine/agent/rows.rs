@@ -3,6 +3,7 @@
 
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
+use crate::model::gate::{GATE_SOURCE, GATE_TYPE};
 use crate::model::mount::{Mount, MountTable};
 use crate::model::path::HostPath;
 use crate::mounts::bridge::{STANDARD_PATH, decide, waiting};
@@ -84,6 +85,9 @@ impl Rows {
         let (mut rows, mut busy) = (Vec::new(), vec![false; points.waiting.len()]);
         for row in text.split_inclusive(|&b| b == b'\n') {
             let Some(point) = row.split(|&b| b == b' ').nth(4) else { continue };
+            if is_gate(row) {
+                continue;
+            }
             points.busy(point, &mut busy);
             if points.at.contains(point) {
                 rows.extend_from_slice(row);
@@ -91,6 +95,12 @@ impl Rows {
         }
         Ok(Self { mounts: mountinfo::parse(&rows)?.iter().cloned().collect(), busy })
     }
+}
+
+/// Returns true for a gate, which no table has either. Its row ends in type, source and options.
+fn is_gate(row: &[u8]) -> bool {
+    let mut last = row.rsplit(|&b| b == b' ').skip(1);
+    last.next() == Some(GATE_SOURCE.as_bytes()) && last.next() == Some(GATE_TYPE.as_bytes())
 }
 
 /// A path as the kernel writes it in mountinfo (fs/proc_namespace.c, `mangle`).

@@ -3,6 +3,7 @@
 
 use super::fight::{Fights, Pause};
 use crate::engine::config::Config;
+use crate::engine::gate;
 use crate::engine::manager::{Manager, manager};
 use crate::engine::observe::other_init;
 use crate::engine::status;
@@ -12,6 +13,7 @@ use crate::model::facts::Init;
 use crate::model::path::HostPath;
 use crate::model::plan::Plan;
 use crate::model::status::{Outcome, Status, StepStatus, TurnResult};
+use crate::plan;
 use crate::report::journal;
 use crate::systemd::Systemd;
 use anyhow::Result;
@@ -28,6 +30,10 @@ pub(super) struct Turns {
     systemd: Option<Systemd>,
     /// What is left alone.
     pub(super) fights: Fights,
+    /// The drivers of which a plugin violated its contract when the last reconciliation ended.
+    violated: BTreeSet<String>,
+    /// A gate could not be opened or closed.
+    pub(super) gate_failed: bool,
     told: Told,
 }
 
@@ -43,7 +49,14 @@ struct Told {
 impl Turns {
     /// Makes a turn. It may be dropped while it waits for systemd: the receipt then is as after a
     /// crash, which the next turn settles.
-    pub(super) async fn make(&mut self, host: &Host, config: &Config) -> Result<(Seen, Status)> {
+    ///
+    /// `connected` is true while each container that starts is grafted: only then gates are open.
+    pub(super) async fn make(
+        &mut self,
+        host: &Host,
+        config: &Config,
+        connected: bool,
+    ) -> Result<(Seen, Status)> {
         let started = Instant::now();
         let _lock = lock(host).await?;
         let kept = self.systemd.is_some();
@@ -55,7 +68,12 @@ impl Turns {
                 result = self.once(host, config).await;
             }
         }
-        let (seen, steps, settled) = result?;
+        let (mut seen, steps, settled) = result?;
+        if self.move_gates(host, config, &seen, connected).await
+            && let Some(systemd) = &mut self.systemd
+        {
+            seen = look_with(host, config, Ok(systemd)).await?;
+        }
         let now = Instant::now();
         for step in steps.iter().filter(|step| step.outcome == Outcome::Failed) {
             self.fights.failed(&step.kind, &step.target, now);
@@ -64,6 +82,18 @@ impl Turns {
         self.told.tell(&seen, &status);
         let status = status::record(host, &config.settings, &seen.facts.generated, &seen.findings, status)?;
         Ok((seen, status))
+    }
+
+    /// Opens and closes gates as a reconciliation ended; true where one was moved.
+    async fn move_gates(&mut self, host: &Host, config: &Config, seen: &Seen, connected: bool) -> bool {
+        self.gate_failed = false;
+        let Some(systemd) = &mut self.systemd else { return false };
+        let settings = plan::in_effect(&config.settings, seen.facts.align.as_ref());
+        let changes = plan::gate::changes(&seen.facts, &settings, connected, &self.violated);
+        let moved = gate::settle(host, systemd, &changes, connected).await;
+        self.violated = changes.violated;
+        self.gate_failed = moved.is_none();
+        moved.unwrap_or_default()
     }
 
     /// Forgets the connection to systemd.

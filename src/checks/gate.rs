@@ -1,0 +1,46 @@
+//! The check of gates: whether the kubelet can reach the drivers that csihost grafts.
+
+use crate::model::facts::Facts;
+use crate::model::finding::{CheckStatus, Finding};
+use crate::model::unit::ActiveState;
+
+const ID: &str = "graft-gate";
+
+/// `None` where no driver is grafted.
+pub(super) fn check(facts: &Facts) -> Option<Finding> {
+    let drivers = |gates: &mut dyn Iterator<Item = &crate::model::gate::Gate>| {
+        let mut names: Vec<&str> = gates.map(|gate| gate.driver.as_str()).collect();
+        names.dedup();
+        names.join(", ")
+    };
+    if facts.gates.is_empty() {
+        return None;
+    }
+    let closed = drivers(&mut facts.closed_gates());
+    if closed.is_empty() {
+        let all = drivers(&mut facts.gates.iter());
+        return Some(Finding::new(ID, CheckStatus::Pass, format!("the kubelet can reach {all}")));
+    }
+    let runs = matches!(facts.agent, Some(ActiveState::Active));
+    let (why, remedy) = match facts.agent {
+        Some(ActiveState::Active) => (
+            "the agent runs, and does not graft this driver: it is not connected to the container runtime, or \
+             the driver's contract is broken",
+            "see path-contract, csihost plan and journalctl -u csihost",
+        ),
+        Some(ActiveState::Activating) => ("the agent is starting", "wait, or see journalctl -u csihost"),
+        _ => ("the agent does not run", "systemctl start csihost"),
+    };
+    let summary = format!("closed for {closed}: {why}");
+    Some(
+        Finding::new(ID, CheckStatus::Fail, summary)
+            .detail(
+                "the kubelet cannot reach the driver, and tries again: a plugin that starts now would not be \
+                 grafted, and would answer for volumes that it neither mounts nor unmounts",
+            )
+            .remedy(match runs {
+                true => remedy.to_owned(),
+                false => format!("{remedy}; to do without, csihost undo or another contract.repair"),
+            }),
+    )
+}

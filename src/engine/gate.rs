@@ -1,0 +1,327 @@
+//! Engine: closes and opens gates, in two processes as grafts are made: the agent has no right to mount,
+//! and has systemd run this same program with the right that it takes. The agent's unit runs it too, when
+//! the agent has ended for whatever reason, and the boot unit's reconciliation before there is an agent.
+//!
+//! The mount table of process 1 decides, before and after: a gate is recognised by the mount that is
+//! there, and no other mount is ever unmounted.
+
+use super::config::Config;
+use super::receipt::{self, Store};
+use super::turn::Seen;
+use super::unmount::mounts;
+use crate::host::Host;
+use crate::model::facts::Mode;
+use crate::model::file::Trust;
+use crate::model::gate::Gate;
+use crate::model::mount::{Mount, MountTable};
+use crate::model::path::HostPath;
+use crate::model::receipt::Receipt;
+use crate::model::unit::{ActiveState, FileState, UnitName, UnitState};
+use crate::mounts::bridge::STANDARD_PATH;
+use crate::plan::{self, UNITS, gate};
+use crate::report::journal;
+use crate::settings::Repair;
+use crate::systemd::{Rights, ServiceManager, Transient};
+use anyhow::{Context, Result, bail};
+use std::time::Duration;
+
+/// The verb of the process that closes and opens; it is not for people.
+const VERB: &str = "gate";
+/// The variable that lists the directories; without it all gates are meant.
+const ORDER: &str = "CSIHOST_GATE";
+/// Some mounts are milliseconds; a node under load may be slow.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// All of it is root's: nothing else is needed.
+const RIGHTS: Rights = Rights { capabilities: &["sys_admin"] };
+/// The agent.
+const AGENT: &str = "csihost.service";
+
+/// Which way a gate is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The kubelet no longer reaches the driver, and no new container can serve it.
+    Close,
+    /// All is as without csihost.
+    Open,
+}
+
+impl Way {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::Open => "open",
+        }
+    }
+
+    /// The kind of step that the journal names.
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Close => "close-gate",
+            Self::Open => "open-gate",
+        }
+    }
+}
+
+/// Has gates moved by a process of its own.
+async fn run<M: ServiceManager>(host: &Host, manager: &mut M, way: Way, gates: &[Gate]) -> Result<()> {
+    let own = host.own_program().context("csihost does not find its own program")?;
+    if host.trust(&own) != Trust::Root {
+        bail!("{own}, this program, is not run as root: others than root can change it, or it was replaced");
+    }
+    let directories: Vec<&HostPath> = gates.iter().map(|gate| &gate.directory).collect();
+    let what = Transient {
+        description: format!("{} the gate of {} for csihost", way.word(), drivers(gates).join(", ")),
+        commands: vec![(own, vec![VERB.to_owned(), way.word().to_owned()])],
+        environment: vec![(ORDER.to_owned(), serde_json::to_string(&directories)?)],
+        patience: PATIENCE,
+        rights: Some(RIGHTS),
+    };
+    let unit =
+        UnitName::parse(&format!("csihost-gate-{}.service", way.word())).map_err(anyhow::Error::msg)?;
+    Ok(manager.run(&unit, &what).await?)
+}
+
+fn drivers(gates: &[Gate]) -> Vec<String> {
+    let mut names: Vec<String> = gates.iter().map(|gate| gate.driver.clone()).collect();
+    names.dedup();
+    names
+}
+
+/// Moves gates, and reports it; false where that failed.
+async fn moved<M: ServiceManager>(host: &Host, manager: &mut M, way: Way, gates: &[Gate], why: &str) -> bool {
+    if gates.is_empty() {
+        return true;
+    }
+    match run(host, manager, way, gates).await {
+        Ok(()) => {
+            journal::done(way.kind(), &drivers(gates), Some(why));
+            true
+        }
+        Err(error) => {
+            journal::failed(way.kind(), &drivers(gates).join(" "), &format!("{error:#}"));
+            false
+        }
+    }
+}
+
+/// Remembers the gates that the plan names. One that is no longer needed is opened for good first.
+pub(super) async fn keep<M: ServiceManager>(
+    host: &Host,
+    manager: &mut M,
+    store: &mut Store<'_>,
+    seen: &Seen,
+    config: &Config,
+) -> Result<()> {
+    let settings = plan::in_effect(&config.settings, seen.facts.align.as_ref());
+    let mut gates = gate::gates(&seen.facts, &settings);
+    if gates == store.receipt.gates {
+        return Ok(());
+    }
+    let over = |gate: &&Gate| !gates.iter().any(|kept| kept.directory == gate.directory);
+    let closed = seen.facts.closed_gates().filter(over).cloned().collect::<Vec<_>>();
+    if !moved(host, manager, Way::Open, &closed, "it is no longer grafted").await {
+        // It stays remembered until it is open.
+        gates.extend(closed);
+    }
+    store.receipt.gates = gates;
+    store.save()
+}
+
+/// Moves the gates that change as a reconciliation of the agent ended; true where one was moved, `None`
+/// where that failed.
+pub(super) async fn settle<M: ServiceManager>(
+    host: &Host,
+    manager: &mut M,
+    changes: &gate::Changes,
+    connected: bool,
+) -> Option<bool> {
+    let why = match connected {
+        true => "its contract is broken",
+        false => "the container runtime is not connected",
+    };
+    let closed = moved(host, manager, Way::Close, &changes.close, why).await;
+    let opened = moved(host, manager, Way::Open, &changes.open, "the agent grafts it").await;
+    (closed && opened).then_some(!changes.close.is_empty() || !changes.open.is_empty())
+}
+
+/// Moves gates after a reconciliation that is not the agent's: at boot they are closed until the agent
+/// runs, and where no agent is to run they are opened. True where one was moved.
+pub(super) async fn without_agent<M: ServiceManager>(
+    host: &Host,
+    manager: &mut M,
+    seen: &Seen,
+    config: &Config,
+) -> Result<bool> {
+    let facts = &seen.facts;
+    if facts.gates.is_empty() || config.settings.contract.repair != Repair::Graft || host.mode() != Mode::Live
+    {
+        return Ok(false);
+    }
+    let agent = UnitName::from(AGENT);
+    let UnitState { active, file, .. } = manager.units(std::slice::from_ref(&agent)).await?.get(&agent);
+    let stopped = matches!(active, ActiveState::Inactive | ActiveState::Failed);
+    let closed: Vec<Gate> = facts.closed_gates().cloned().collect();
+    let (way, gates, why) = match file {
+        FileState::Enabled if stopped && config.boot => {
+            let open = facts.gates.iter().filter(|gate| !closed.contains(gate)).cloned().collect();
+            (Way::Close, open, "until the agent runs")
+        }
+        FileState::Enabled => return Ok(false),
+        _ if stopped => (Way::Open, closed, "no agent is to run"),
+        _ => return Ok(false),
+    };
+    Ok(moved(host, manager, way, &gates, why).await && !gates.is_empty())
+}
+
+/// Opens all gates for good, and forgets them.
+pub(super) async fn forget<M: ServiceManager>(
+    host: &Host,
+    manager: &mut M,
+    store: &mut Store<'_>,
+) -> Result<()> {
+    if host.mode() == Mode::Live && !own_gates(&mounts(host)?, &store.receipt).is_empty() {
+        run(host, manager, Way::Open, &store.receipt.gates).await?;
+    }
+    store.receipt.gates.clear();
+    store.save()
+}
+
+/// The state of the agent's unit, where a gate is closed.
+pub(super) async fn agent<M: ServiceManager>(manager: &mut M, closed: bool) -> Result<Option<ActiveState>> {
+    if !closed {
+        return Ok(None);
+    }
+    let agent = UnitName::from(AGENT);
+    Ok(Some(manager.activity(std::slice::from_ref(&agent)).await?.get(&agent).active))
+}
+
+/// The work of the process that [`VERB`] starts. Without an order: at the end of the agent, all gates that
+/// the receipt has; and all that are closed are opened.
+pub fn move_gates(way: Way) -> Result<()> {
+    let host = Host::open(None)?;
+    let proc = host.proc()?.context("there is no /proc here")?;
+    // A unit with a sandbox has a mount namespace of its own, and so has what it runs besides with all
+    // rights (`+`, systemd 252): what is mounted there is seen nowhere else.
+    let own = i32::try_from(std::process::id()).ok().and_then(|pid| proc.mount_namespace(pid));
+    match proc.mount_namespace(1).filter(|first| own != Some(*first)) {
+        Some(_) => {
+            let door = proc.door(1, proc.started(1))?.context("process 1 is gone")?;
+            door.inside_root(|| move_in(&Host::open(None)?, way))?
+        }
+        // A process that may not read it has too few rights to enter another namespace, and is in that of
+        // process 1, which is checked by the mounts.
+        None => move_in(&host, way),
+    }
+}
+
+/// The same, in the mount namespace of process 1.
+fn move_in(host: &Host, way: Way) -> Result<()> {
+    let order = std::env::var(ORDER).ok();
+    let ordered: Option<Vec<HostPath>> = match &order {
+        Some(order) => {
+            Some(serde_json::from_str(order).context("the gates that were ordered are not understood")?)
+        }
+        None => None,
+    };
+    let _lock = host.gate_lock()?;
+    match (way, ordered) {
+        (Way::Close, Some(directories)) => {
+            directories.iter().try_for_each(|directory| close(host, directory))
+        }
+        (Way::Close, None) => {
+            let gates = receipt::load(host)?.gates;
+            if gates.is_empty() || is_left_stopped(host) {
+                return Ok(());
+            }
+            gates.iter().try_for_each(|gate| close(host, &gate.directory))?;
+            journal::done(way.kind(), &drivers(&gates), Some("the agent has ended"));
+            Ok(())
+        }
+        (Way::Open, Some(directories)) => {
+            let table = mounts(host)?;
+            let asked = |gate: &&Mount| directories.iter().any(|of| of.as_bytes() == gate.point);
+            let points = table.gates().iter().filter(asked).map(|gate| gate.point.clone()).collect();
+            open(host, points)
+        }
+        (Way::Open, None) => {
+            let receipt = receipt::load(host)?;
+            open(host, own_gates(&mounts(host)?, &receipt))
+        }
+    }
+}
+
+/// Returns true at the end of an agent that was stopped and is not to be started again: systemd sets the
+/// variable for what runs then (systemd.exec(5)).
+fn is_left_stopped(host: &Host) -> bool {
+    let stopped = std::env::var("SERVICE_RESULT").is_ok_and(|result| result == "success");
+    let wanted = |place: &&'static str| {
+        host.exists(&HostPath::from(*place).join("multi-user.target.wants").join(AGENT))
+    };
+    stopped && ![UNITS, "/run/systemd/system", "/usr/lib/systemd/system"].iter().any(wanted)
+}
+
+/// The closed gates in the directories of kubelets: not those that a container got instead of its
+/// driver's directory and that the kubelet itself bound elsewhere.
+fn own_gates(table: &MountTable, receipt: &Receipt) -> Vec<Vec<u8>> {
+    let standard = HostPath::from(STANDARD_PATH);
+    let roots = receipt.bridge.iter().flat_map(|bridge| bridge.roots());
+    let trees: Vec<HostPath> = roots.chain([&standard]).map(|root| root.join("plugins")).collect();
+    let own = |gate: &&Mount| {
+        let point = HostPath::parse(&gate.point).ok();
+        receipt.gates.iter().any(|known| known.directory.as_bytes() == gate.point)
+            || point.is_some_and(|point| trees.iter().any(|tree| point.starts_with(tree)))
+    };
+    table.gates().iter().filter(own).map(|gate| gate.point.clone()).collect()
+}
+
+/// Closes a gate; one that is closed stays as it is, and where there is no directory there is nothing to
+/// reach.
+fn close(host: &Host, directory: &HostPath) -> Result<()> {
+    let closed = |table: &MountTable, on: u64| {
+        table.gates().iter().any(|gate| gate.id == on && gate.point == directory.as_bytes())
+    };
+    let Some(on) = host.gate_mount(directory)? else { return Ok(()) };
+    let table = mounts(host)?;
+    if closed(&table, on) {
+        return Ok(());
+    }
+    if table.by_id(on).is_none() {
+        bail!("{directory} is on a mount that process 1 does not have; run csihost in its mount namespace");
+    }
+    host.close_gate(directory)?;
+    match host.gate_mount(directory)? {
+        Some(on) if closed(&mounts(host)?, on) => Ok(()),
+        _ => bail!("{directory} was mounted over meanwhile"),
+    }
+}
+
+/// Opens the gates at these points, with those that came by propagation, which go with them.
+fn open(host: &Host, points: Vec<Vec<u8>>) -> Result<()> {
+    let mut left = Vec::new();
+    for point in points {
+        let directory = HostPath::parse(&point).map_err(|error| anyhow::anyhow!("{error}"))?;
+        // One over the other where two bridges came after each other; the topmost goes first.
+        loop {
+            let table = mounts(host)?;
+            let Some(on) = host.gate_mount(&directory)? else { break };
+            let Some(gate) = table.gates().iter().find(|gate| gate.id == on && gate.point == point) else {
+                if table.gates().iter().any(|gate| gate.point == point) {
+                    left.push(format!("{directory} is mounted over"));
+                }
+                break;
+            };
+            if table.iter().any(|mount| mount.parent == gate.id) {
+                left.push(format!("something is mounted on {directory}"));
+                break;
+            }
+            if !host.open_gate(&directory, gate.id)? {
+                left.push(format!("{directory} was mounted over meanwhile"));
+                break;
+            }
+        }
+    }
+    match left.is_empty() {
+        true => Ok(()),
+        false => bail!("{}; unmount that, then run csihost apply", left.join(", ")),
+    }
+}
