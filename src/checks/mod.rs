@@ -13,6 +13,7 @@ mod iscsi;
 mod kernel;
 mod kubelet;
 mod kubernetes;
+mod leftovers;
 mod legacy;
 mod newer;
 mod nfs;
@@ -59,6 +60,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
             findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
         }
     }
+    findings.extend(leftovers::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }

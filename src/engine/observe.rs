@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
+use super::leftovers::leftovers;
 use super::plugins::plugins;
 use super::receipt;
 use crate::checks;
@@ -117,6 +118,8 @@ pub(super) async fn observe<M: ServiceManager>(
         whole: align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
         align,
         next_start: aligns.then(|| next_start(host, &said.configuration)),
+        grafted: receipt.grafted_names(),
+        undoing: receipt.undo_pending,
         restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)
     };
@@ -139,6 +142,9 @@ pub(super) async fn observe<M: ServiceManager>(
     let mut late = interests::late(&facts, settings);
     late.extend(checks::late(&facts));
     fetch(host, &mut facts, &late);
+    if let Some(proc) = &proc {
+        facts.leftovers = leftovers(host, proc, &facts);
+    }
     facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
     Ok(facts)
 }

@@ -27,4 +27,5 @@ pub mod service;
 pub mod status;
 pub mod unit;
 pub mod unit_file;
+pub mod volumes;
 pub mod words;

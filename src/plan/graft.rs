@@ -1,16 +1,20 @@
 //! Pure: which plugins are grafted (`contract.repair = "graft"`): those that the settings name, whose
 //! contract is broken because the kubelet's string does not exist in them.
+//!
+//! A plugin that was grafted once is grafted again after a restart while an undo waits for its volumes, and
+//! after the settings have gone over to `align`, until the kubelet uses its new root.
 
 use crate::model::bytes::shown;
 use crate::model::contract::{Contract, Plugin, Seen};
 use crate::model::facts::{Facts, Mode};
 use crate::model::graft::Graft;
+use crate::model::kubelet::KubeletRoot;
 use crate::model::plan::{Action, Later, Plan, Refusal};
 use crate::mounts::graft::graft;
 use crate::settings::{Repair, Settings};
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
-    if settings.contract.repair != Repair::Graft || facts.mode == Mode::Offline {
+    if !holds(facts, settings) {
         return;
     }
     let Some(publisher) = &facts.plugins.kubelet else { return };
@@ -20,10 +24,14 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
             || matches!(step.action, Action::Mount { .. } | Action::ShareMount { .. })
     });
     for (plugin, contract) in facts.plugins.found.iter().zip(&facts.contracts) {
-        if contract.holds || contract.seen == Seen::Same || !is_named(facts, settings, plugin) {
+        let name = name(plugin, contract);
+        let wanted = match settings.contract.repair {
+            Repair::Graft if !facts.undoing => is_named(facts, settings, plugin),
+            _ => facts.grafted.contains(&name),
+        };
+        if contract.holds || contract.seen == Seen::Same || !wanted {
             continue;
         }
-        let name = name(plugin, contract);
         match graft(publisher, &facts.mounts, plugin) {
             Ok(binds) => {
                 let (Some(started), Some(namespace)) = (plugin.seat.started, plugin.seat.namespace) else {
@@ -45,6 +53,18 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
             }),
         }
     }
+}
+
+/// Returns true if plugins are to be grafted on this host.
+pub fn holds(facts: &Facts, settings: &Settings) -> bool {
+    let kubelet = facts.detection.kubelet.as_ref();
+    let goes_over = || kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
+    facts.mode == Mode::Live
+        && match settings.contract.repair {
+            Repair::Graft => true,
+            Repair::Align => goes_over() && !facts.grafted.is_empty(),
+            Repair::Report => facts.undoing && !facts.grafted.is_empty(),
+        }
 }
 
 fn is_named(facts: &Facts, settings: &Settings, plugin: &Plugin) -> bool {

@@ -16,6 +16,9 @@ mod records;
 mod retire;
 mod startup;
 
+pub use bridge::is_order;
+pub use graft::holds as grafts;
+
 use crate::model::align::AlignRecord;
 use crate::model::facts::{Facts, Init};
 use crate::model::plan::{Action, Plan, Refusal};
