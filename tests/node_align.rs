@@ -134,9 +134,12 @@ fn k3s_reads_csihosts_file_after_its_own_and_its_pods_live_on() {
          printf 'kubelet-arg+:\\n- root-dir=%s\\n' $root >/etc/rancher/k3s/config.yaml.d/99-mine.yaml
          says \"would have $root as its root all the same\" csihost plan
          rm /etc/rancher/k3s/config.yaml.d/99-mine.yaml
-         rm -r /etc/csihost; csihost undo || :
+         rm -r /etc/csihost
+         # The setting stays for volumes, and goes with them.
+         status 3 csihost undo; grep -F root-dir=/var/lib/kubelet /etc/rancher/k3s/config.yaml.d/90-csihost.yaml; alive undo
+         no_pods; csihost undo
          [ ! -e /etc/rancher/k3s/config.yaml.d/90-csihost.yaml ]
-         systemctl restart k3s; uses $root; alive the end"
+         systemctl restart k3s; uses $root"
     ));
 }
 
@@ -161,9 +164,10 @@ fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
          cp given /etc/default/kubelet
          csihost apply; nothing_planned
          grep -F -e '--root-dir=/var/lib/kubelet' /etc/default/kubelet
-         rm -r /etc/csihost; csihost undo || :
+         rm -r /etc/csihost; status 3 csihost undo; alive undo
+         no_pods; csihost undo
          cmp given /etc/default/kubelet
-         systemctl restart kubelet; uses $root; alive the end"
+         systemctl restart kubelet; uses $root"
     ));
 }
 
@@ -200,9 +204,9 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
          refused align-block-volumes $raw
          umount $raw
 
-         mkdir $standard/pod-resources
+         mkdir $standard/pod-resources; : >$standard/pod-resources/kubelet.sock
          refused align-other-kubelet pod-resources
-         rmdir $standard/pod-resources
+         rm -r $standard/pod-resources
 
          # Both have profiles: the bridge that there is stays as it is.
          mkdir $standard/seccomp; echo other >$standard/seccomp/other.json

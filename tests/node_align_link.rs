@@ -47,20 +47,22 @@ fn a_link_to_the_root_gives_way_to_a_mount_of_all_of_it_and_comes_back() {
              uses $standard; whole; nothing_planned; checks align pass; checks bridge pass
              pods
 
-             # The setting is undone; the mount goes on until nothing uses it.
+             # With volumes all stays; then the setting is undone, and the mount goes on until nothing uses it.
              rm /etc/csihost/csihost.toml
+             status 3 csihost undo; uses $standard; whole; alive undo
+             no_pods
              fails 'left as they are' csihost undo
              grep -F 'drain the node, stop the kubelet' failing; grep -F $unit failing
              cmp given $args
-             uses $standard; whole; alive undo
+             uses $standard; whole
              systemctl restart $unit
-             uses $root; whole; alive a restart
+             uses $root; whole
              csihost apply; nothing_planned; whole; checks bridge pass
              fails 'a kubelet runs' csihost undo
              systemctl stop $unit
+             mkdir $root/pods/other; mount -t tmpfs other $root/pods/other
              fails 'mounts are below it' csihost undo
-             whole; alive a stop
-             umount $root/pods/*/volumes/*/*/mount
+             whole; umount $root/pods/other; rmdir $root/pods/other
              csihost undo
              linked; not_mounted
              [ ! -e /etc/systemd/system/var-lib-kubelet.mount ]
@@ -164,7 +166,7 @@ fn a_root_that_is_a_link_to_the_standard_path_only_gets_its_other_name() {
          systemctl restart kubelet
          uses $standard; nothing_planned; alone; alive a restart; checks align pass
          [ ! -e /etc/systemd/system/csihost-align.service ]
-         csihost undo || :; systemctl restart kubelet; uses $root; csihost undo
+         status 3 csihost undo; no_pods; csihost undo; systemctl restart kubelet; uses $root; csihost undo
          [ ! -e /var/lib/csihost/receipt.json ]; [ ! -e $standard/csihost-undone ]; kubelet_in_sight"
     ));
 }

@@ -118,7 +118,11 @@ async fn check(case: &Path) {
     assert!(left.is_empty(), "{}: a second turn would do {left:?}", case.display());
 
     let undone = engine::undo(&host, &config).await.unwrap();
-    assert!(undone.iter().all(|undone| undone.fate == Fate::Restored), "{}: {undone:?}", case.display());
+    assert!(
+        undone.undone.iter().all(|undone| undone.fate == Fate::Restored),
+        "{}: {undone:?}",
+        case.display()
+    );
     assert_eq!(changes(&before, &snapshot(&root)), "", "{}: undo did not give all back", case.display());
     assert!(!root.join("var/lib/csihost/receipt.json").exists(), "{}", case.display());
 }

@@ -16,6 +16,7 @@ mod iscsi;
 mod kernel;
 mod kubelet;
 mod kubernetes;
+mod leftovers;
 mod legacy;
 mod newer;
 mod nfs;
@@ -64,6 +65,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
             findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
         }
     }
+    findings.extend(leftovers::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     let registered = registrations(&facts.plugins, &facts.mounts);
     findings.extend(driver_not_registered::check(facts, &registered));

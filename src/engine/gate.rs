@@ -20,7 +20,6 @@ use crate::model::unit::{ActiveState, FileState, UnitName, UnitState};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::plan::{self, UNITS, gate};
 use crate::report::journal;
-use crate::settings::Repair;
 use crate::systemd::{Rights, ServiceManager, Transient};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
@@ -153,8 +152,8 @@ pub(super) async fn without_agent<M: ServiceManager>(
     config: &Config,
 ) -> Result<bool> {
     let facts = &seen.facts;
-    if facts.gates.is_empty() || config.settings.contract.repair != Repair::Graft || host.mode() != Mode::Live
-    {
+    let settings = plan::in_effect(&config.settings, facts.align.as_ref());
+    if facts.gates.is_empty() || !plan::grafts(facts, &settings) || host.mode() != Mode::Live {
         return Ok(false);
     }
     let agent = UnitName::from(AGENT);

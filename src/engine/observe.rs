@@ -3,6 +3,7 @@
 use super::config::Config;
 use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
+use super::leftovers::leftovers;
 use super::plugins::plugins;
 use super::pods::{names_of_pods, pods_of};
 use super::receipt;
@@ -97,8 +98,6 @@ pub(super) async fn observe<M: ServiceManager>(
     };
     let boot = host.boot_id();
     let named_pods = pods_of(host, settings);
-    let grafts = settings.contract.repair == Repair::Graft;
-    let runtime = if grafts { runtime(host, config.runtime) } else { Runtime::NoRuntime };
     let mut facts = Facts {
         detection,
         mounts: world.mounts,
@@ -108,7 +107,6 @@ pub(super) async fn observe<M: ServiceManager>(
         restart: receipt.restart.iter().filter(|due| due.boot == boot).map(|due| due.unit.clone()).collect(),
         plugins,
         named_pods,
-        runtime,
         at_reboot: receipt
             .at_reboot
             .iter()
@@ -123,9 +121,14 @@ pub(super) async fn observe<M: ServiceManager>(
         whole: align.as_ref().filter(|align| align.whole).map(|align| align.root.clone()),
         align,
         next_start: aligns.then(|| next_start(host, &said.configuration)),
+        grafted: receipt.grafted_names(),
+        undoing: receipt.undo_pending,
         restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)
     };
+    if plan::grafts(&facts, settings) {
+        facts.runtime = runtime(host, config.runtime);
+    }
     let mut early =
         interests::early(&facts.detection, facts.bridge.as_ref(), facts.align.as_ref(), settings, profile);
     early.extend(checks::early(&facts.machine, settings, profile));
@@ -147,6 +150,9 @@ pub(super) async fn observe<M: ServiceManager>(
     let mut late = interests::late(&facts, settings);
     late.extend(checks::late(&facts));
     fetch(host, &mut facts, &late);
+    if let Some(proc) = &proc {
+        facts.leftovers = leftovers(host, proc, &facts);
+    }
     facts.contracts = contracts(&facts.plugins, &facts.mounts, shares_root(&facts, settings));
     let restart = registrations(&facts.plugins, &facts.mounts)
         .into_iter()

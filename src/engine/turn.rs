@@ -6,8 +6,9 @@ use super::gate;
 use super::kubelet::Said;
 use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
-use super::receipt::Store;
+use super::receipt::{self, Store};
 use super::status;
+use super::undo::{self, Continued};
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
@@ -17,7 +18,7 @@ use crate::model::contract::Contract;
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::graft::Graft;
-use crate::model::kubelet::Detection;
+use crate::model::kubelet::{Detection, KubeletRoot};
 use crate::model::plan::{Action, Plan, Refusal};
 use crate::model::receipt::Changed;
 use crate::model::status::{ContractStatus, Note, Outcome, Status, StepStatus, TurnResult, Turns};
@@ -25,8 +26,10 @@ use crate::model::unit::ActiveState;
 use crate::plan;
 use crate::profile::Needs;
 use crate::report::journal;
+use crate::settings::Repair;
 use crate::systemd::{ServiceManager, Systemd};
-use anyhow::Result;
+use anyhow::{Result, bail};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// What was seen and decided, nothing changed.
@@ -54,7 +57,7 @@ pub struct Report {
 const ROUNDS: usize = 3;
 
 /// The kind of step that can follow from others of the same turn.
-const GRAFT: &str = "graft";
+pub(super) const GRAFT: &str = "graft";
 
 /// The kubelet's root, with what configuration says of its next start.
 pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
@@ -102,6 +105,12 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
         }
     };
     super::probe::clean(host);
+    if receipt::load(host)?.undo_pending {
+        if config.boot && host.mode() == Mode::Live {
+            return continue_undo(host, config, started).await;
+        }
+        give_undo_up(host)?;
+    }
     let (seen, steps, settled) = match &mut manager(host, config).await {
         Manager::Systemd(manager) => {
             let manager = manager.as_mut();
@@ -131,6 +140,54 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     Ok(Report { status, findings: seen.findings })
 }
 
+/// The boot unit's reconciliation while an undo waits.
+async fn continue_undo(host: &Host, config: &Config, started: Instant) -> Result<Report> {
+    let continued = match &mut manager(host, config).await {
+        Manager::Systemd(manager) => {
+            let continued = undo::go_on(host, config, manager.as_mut()).await?;
+            if !continued.undoing.pending {
+                // The boot is about to start it, and it would apply.
+                undo::stop_agent_for_good(manager.as_mut()).await;
+            } else {
+                gate::without_agent(host, manager.as_mut(), &continued.seen, config).await?;
+            }
+            continued
+        }
+        Manager::Direct(manager) => undo::go_on(host, config, manager).await?,
+        Manager::Offline(manager) => undo::go_on(host, config, manager).await?,
+        Manager::None(Init::Unreachable(why)) => bail!("{why}"),
+        Manager::None(_) => bail!("an undo waits for systemd, which is not PID 1 now"),
+    };
+    let mut status = undo_status(&continued, started);
+    let Continued { seen, .. } = continued;
+    status = status::record(host, &config.settings, &seen.facts.generated, &seen.findings, status)?;
+    journal::verdict(&status);
+    Ok(Report { status, findings: seen.findings })
+}
+
+/// The status of a node whose undo waits, or has just ended.
+pub(super) fn undo_status(continued: &Continued, started: Instant) -> Status {
+    let Continued { undoing, seen, steps, settled } = continued;
+    let mut status = conclude(seen, steps.clone(), *settled, started);
+    status.verdict = match (undoing.pending, undoing.hold.is_empty()) {
+        (false, _) => "undone: csihost.service and csihost-boot.service are disabled".to_owned(),
+        (true, true) => "undoing: the rest waits for the kubelet's restart or for a reboot".to_owned(),
+        (true, false) => {
+            format!("undoing: waits for {}; {}", undoing.hold.summary(), undoing.hold.remedy())
+        }
+    };
+    status
+}
+
+/// A person's `apply` after an undo that waits: the node is to be ready again.
+fn give_undo_up(host: &Host) -> Result<()> {
+    let mut store = Store::open(host)?;
+    store.receipt.undo_pending = false;
+    store.save()?;
+    journal::undo_ended("an undo was waiting; it is given up, and the node is made ready again");
+    Ok(())
+}
+
 /// Gives what is seen at the end, how the steps went, and whether a second plan is empty. Every plan
 /// is shown to `restrain` first, which may take steps out of it.
 pub(super) async fn turn<M: ServiceManager>(
@@ -140,10 +197,12 @@ pub(super) async fn turn<M: ServiceManager>(
     restrain: &mut dyn FnMut(&mut Plan),
 ) -> Result<(Seen, Vec<StepStatus>, bool)> {
     let mut seen = look_with(host, config, Ok(&mut *manager)).await?;
-    restrain(&mut seen.plan);
     let mut store = Store::open(host)?;
-    remember(&mut store, &seen.facts, config)?;
+    if remember(&mut store, &seen.facts, config)? {
+        seen = look_with(host, config, Ok(&mut *manager)).await?;
+    }
     gate::keep(host, manager, &mut store, &seen, config).await?;
+    restrain(&mut seen.plan);
     let pending = store.receipt.reload_pending;
     // That a kubelet's data stay where they are has to be known, whether or not a file is written.
     let noted = seen.plan.aligns.is_none() || store.receipt.align == seen.plan.aligns;
@@ -181,13 +240,26 @@ pub(super) async fn turn<M: ServiceManager>(
 }
 
 /// Notes what later turns want to know and no step says: which initiator name this machine has,
-/// and that a daemon which no longer runs needs no restart.
-fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()> {
+/// and that a daemon which no longer runs needs no restart. True if the facts are no longer right: a
+/// kubelet's files were moved out of the standard path.
+fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<bool> {
     let before = store.receipt.clone();
     let receipt = &mut store.receipt;
     receipt.restart.retain(|due| {
         facts.restart.contains(&due.unit) && facts.units.get(&due.unit).active == ActiveState::Active
     });
+    // A plugin that restarts is grafted again, by its name.
+    let aligned = facts.align.is_some()
+        && facts
+            .detection
+            .kubelet
+            .as_ref()
+            .is_some_and(|kubelet| kubelet.root_dir == KubeletRoot::standard());
+    receipt.grafted = match config.settings.contract.repair {
+        _ if aligned => BTreeSet::new(),
+        Repair::Report if !receipt.undo_pending => BTreeSet::new(),
+        _ => receipt.grafted_names(),
+    };
     // A graft has gone with its container.
     let runs = |graft: &Graft| {
         facts
@@ -202,15 +274,19 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<()>
     receipt.at_reboot.retain(|due| due.packages.iter().all(|name| facts.at_reboot.contains(name)));
     // The kubelet has its data where it looks for them again.
     let over = |record: &mut AlignRecord| record.is_over(facts.detection.kubelet.as_ref());
-    if let Some(record) = receipt.align.take_if(over) {
-        super::align::put_aside(store.host, &record)?;
+    let ended = receipt.align.take_if(over);
+    if let Some(record) = &ended {
+        super::align::put_aside(store.host, record)?;
     }
     if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {
         receipt.initiator = Some(record);
     }
-    if *receipt != before { store.save() } else { Ok(()) }
+    if *receipt != before {
+        store.save()?;
+    }
+    Ok(ended.is_some())
 }
 
 pub(super) fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, started: Instant) -> Status {

@@ -1,31 +1,35 @@
 //! Engine: puts back what the receipt says, as far as that harms nobody.
 //!
-//! The bridge's unit files go at once; a bridge that carries volumes of running pods stays
-//! mounted until a reboot, because unmounting it would take them from both trees.
+//! What a volume in use depends on stays as it is until the volume is gone (`undo/hold.rs`), and the undo
+//! then waits in the receipt (`undo/pending.rs`). A bridge below which something else is mounted goes with
+//! the next boot, because unmounting it would take the mounts from both trees.
 
 mod align;
+mod hold;
+mod pending;
+mod unmount;
 
 use super::apply::is_systemds;
 use super::config::Config;
 use super::gate;
 use super::manager::{Manager, manager};
 use super::receipt::Store;
-use super::unmount::mounts;
 use crate::host::Host;
 use crate::iscsi::multipath::{DROP_IN, SERVICE};
 use crate::model::digest::Digest;
 use crate::model::edit;
-use crate::model::facts::{Init, Mode};
+use crate::model::facts::Init;
 use crate::model::generated::{Origin, origin};
-use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
-use crate::model::receipt::Changed;
+use crate::model::receipt::{Changed, Receipt};
 use crate::model::unit::{ActiveState, UnitName};
+use crate::model::volumes::Hold;
 use crate::mounts::bridge::STANDARD_PATH;
-use crate::mounts::{resolve, unit_name};
 use crate::report::journal;
-use crate::systemd::{ServiceManager, StopMode};
+use crate::settings::Settings;
+use crate::systemd::ServiceManager;
 use anyhow::{Context, Result, bail};
+pub(super) use pending::{Continued, go_on, stop_agent_for_good};
 
 /// How the undoing of one change ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub enum Fate {
     Left(String),
     /// The rest happens at the next boot, and why.
     AtBoot(String),
+    /// Kept as it is while a volume or a driver uses it.
+    Waits,
 }
 
 /// One change that was undone, or not.
@@ -51,8 +57,21 @@ pub struct Undone {
     pub fate: Fate,
 }
 
+/// How far an undo is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undoing {
+    /// The changes, each with how it ended.
+    pub undone: Vec<Undone>,
+    /// What the changes that wait are kept for.
+    pub hold: Hold,
+    /// True if the agent and the boot unit continue it.
+    pub pending: bool,
+    /// True if the agent runs and does so.
+    pub agent: bool,
+}
+
 /// Undoes everything in the receipt that can be undone.
-pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
+pub async fn undo(host: &Host, config: &Config) -> Result<Undoing> {
     let _lock = match host.lock()? {
         Ok(lock) => lock,
         Err(waiting) => {
@@ -63,16 +82,21 @@ pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
     let store = Store::open(host)?;
     if store.receipt.is_empty() {
         store.remove()?;
-        return Ok(Vec::new());
+        return Ok(Undoing::default());
     }
-    let fates = Vec::new();
     match &mut manager(host, config).await {
         Manager::Systemd(manager) => {
-            stop_agent(manager.as_mut()).await?;
-            Undo { host, manager: manager.as_mut(), store, fates }.run().await
+            let mut undoing = Undo::new(host, config, manager.as_mut(), true)?.run().await?;
+            let runs = pending::agent_runs(manager.as_mut()).await?;
+            match undoing.pending {
+                true => undoing.agent = runs,
+                false if runs => pending::stop_agent(manager.as_mut()).await?,
+                false => {}
+            }
+            Ok(undoing)
         }
-        Manager::Offline(manager) => Undo { host, manager, store, fates }.run().await,
-        Manager::Direct(manager) => Undo { host, manager, store, fates }.run().await,
+        Manager::Offline(manager) => Undo::new(host, config, manager, true)?.run().await,
+        Manager::Direct(manager) => Undo::new(host, config, manager, true)?.run().await,
         Manager::None(Init::Unreachable(why)) => bail!("{why}"),
         Manager::None(_) => {
             bail!("systemd, with which this was done, is not PID 1 now; boot it, then run csihost undo")
@@ -80,45 +104,52 @@ pub async fn undo(host: &Host, config: &Config) -> Result<Vec<Undone>> {
     }
 }
 
-/// An agent that runs would do again what is undone.
-async fn stop_agent<M: ServiceManager>(manager: &mut M) -> Result<()> {
-    let agent = UnitName::from("csihost.service");
-    match manager.activity(std::slice::from_ref(&agent)).await?.get(&agent).active {
-        ActiveState::Active | ActiveState::Activating => {
-            manager.stop(&agent, StopMode::Replace).await?;
-            journal::done("stop-unit", &[agent.to_string()], Some("it would do again what is undone"));
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
 struct Undo<'a, M> {
     host: &'a Host,
     manager: &'a mut M,
+    settings: &'a Settings,
     store: Store<'a>,
     fates: Vec<Undone>,
+    /// True if a person has asked for it just now, and not the receipt.
+    by_person: bool,
 }
 
-impl<M: ServiceManager> Undo<'_, M> {
-    async fn run(mut self) -> Result<Vec<Undone>> {
+impl<'a, M: ServiceManager> Undo<'a, M> {
+    fn new(host: &'a Host, config: &'a Config, manager: &'a mut M, by_person: bool) -> Result<Self> {
+        let store = Store::open(host)?;
+        Ok(Self { host, manager, settings: &config.settings, store, fates: Vec::new(), by_person })
+    }
+
+    async fn run(mut self) -> Result<Undoing> {
+        let hold = self.look_for_users().await?;
+        let before = self.store.receipt.clone();
+        // From here on the agent, and the next boot, undo and do not apply.
+        self.store.receipt.undo_pending = true;
         if let Some(align) = &mut self.store.receipt.align {
-            align.ends = true;
+            align.ends |= !hold.has_volumes();
+        }
+        // Nothing is written where nothing changes: the agent would be woken by its own receipt.
+        if self.store.receipt != before {
             self.store.save()?;
         }
+        let before = self.store.receipt.clone();
         let mut changes: Vec<Changed> =
             self.store.receipt.changes.iter().rev().map(|c| c.what.clone()).collect();
-        if let Some(why) = self.link_waits(&changes)? {
+        changes.retain(|change| {
+            let kept = hold::keeps(&hold, change);
+            if kept {
+                self.fates.push(Undone { target: String::new(), what: "keep", fate: Fate::Waits });
+            }
+            !kept
+        });
+        let link = self.link_waits(&changes)?;
+        let waits_for_link = link.is_some();
+        if let Some(why) = link {
             changes.retain(|change| !align::is_of_mount(change));
-            journal::left("restore", STANDARD_PATH, &why);
-            self.fates.push(Undone {
-                target: STANDARD_PATH.to_owned(),
-                what: "restore",
-                fate: Fate::Left(why),
-            });
+            self.leave(STANDARD_PATH, "restore", Fate::Left(why));
         }
-        // A closed gate lies on the bridge, and no agent is left to open it.
-        if !self.store.receipt.gates.is_empty() {
+        // A closed gate lies on the bridge, and no agent is left to open it. While something waits, the agent is.
+        if hold.is_empty() && !self.store.receipt.gates.is_empty() {
             let drivers: Vec<String> =
                 self.store.receipt.gates.iter().map(|gate| gate.driver.clone()).collect();
             let target = drivers.join(" ");
@@ -174,9 +205,9 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         if self.store.receipt.reload_pending {
             self.manager.reload().await?;
+            self.store.receipt.reload_pending = false;
+            self.store.save()?;
         }
-        self.store.receipt.reload_pending = false;
-        self.store.save()?;
         self.tell_multipathd(&changes).await;
         // The files of these are back by now.
         for change in &changes {
@@ -212,12 +243,38 @@ impl<M: ServiceManager> Undo<'_, M> {
             }
         }
         self.end_alignment()?;
+        self.end(hold, waits_for_link, &before).await
+    }
+
+    /// Removes an empty receipt, or notes in it that the undo is to be continued.
+    async fn end(mut self, hold: Hold, waits_for_link: bool, before: &Receipt) -> Result<Undoing> {
+        let later = |undone: &Undone| matches!(undone.fate, Fate::AtBoot(_) | Fate::Waits);
+        let kept = self.fates.iter().any(|undone| undone.fate == Fate::Waits);
+        let hold = if kept { hold } else { Hold::default() };
         if self.store.receipt.is_empty() {
+            if !self.by_person && self.host.systemd_booted() {
+                pending::retire_units(self.manager).await;
+            }
             self.store.remove()?;
-        } else {
+            return Ok(Undoing { undone: self.fates, ..Undoing::default() });
+        }
+        let pending = waits_for_link || self.fates.iter().any(later);
+        self.store.receipt.undo_pending = pending;
+        if self.store.receipt != *before {
             self.store.save()?;
         }
-        Ok(self.fates)
+        if kept && self.by_person {
+            journal::undo_waits(&hold.summary(), hold.remedy());
+        }
+        Ok(Undoing { undone: self.fates, hold, pending, agent: false })
+    }
+
+    /// Notes a change that stays. An undo that is continued again and again reports it once, at its begin.
+    fn leave(&mut self, target: &str, what: &'static str, fate: Fate) {
+        if let (true, Fate::Left(why) | Fate::AtBoot(why)) = (self.by_person, &fate) {
+            journal::left(what, target, why);
+        }
+        self.fates.push(Undone { target: target.to_owned(), what, fate });
     }
 
     /// multipathd goes by csihost's file until it is told that it is gone.
@@ -255,7 +312,10 @@ impl<M: ServiceManager> Undo<'_, M> {
                 self.store.forget(change)?;
             }
             // The receipt keeps it: after the reboot a second undo finds the rest.
-            Fate::AtBoot(why) | Fate::Left(why) => journal::left(what, &target, why),
+            Fate::AtBoot(_) | Fate::Left(_) | Fate::Waits => {
+                self.leave(&target, what, fate);
+                return Ok(());
+            }
         }
         self.fates.push(Undone { target, what, fate });
         Ok(())
@@ -318,72 +378,5 @@ impl<M: ServiceManager> Undo<'_, M> {
         self.store.receipt.reload_pending |= is_systemds(path);
         self.host.write(path, &restored, file.attributes)?;
         Ok(Fate::Restored)
-    }
-
-    async fn stop(&mut self, unit: &UnitName) -> Result<Fate> {
-        if self.host.mode() == Mode::Offline {
-            return Ok(Fate::Restored);
-        }
-        if let Some(point) = unit_name::mount_point(unit) {
-            return self.unmount(Some(unit), &point).await;
-        }
-        if !self.host.iscsi_sessions().is_empty() {
-            return Ok(Fate::Left("iSCSI sessions are up; log out, then run csihost undo again".to_owned()));
-        }
-        if self.manager.units(std::slice::from_ref(unit)).await?.get(unit).active == ActiveState::Active {
-            self.manager.stop(unit, StopMode::Replace).await?;
-        }
-        Ok(Fate::Restored)
-    }
-
-    async fn unmount(&mut self, unit: Option<&UnitName>, point: &HostPath) -> Result<Fate> {
-        let table = mounts(self.host)?;
-        let Some(top) = resolve::top_at(&table, point.as_bytes()) else { return Ok(Fate::Restored) };
-        let below = resolve::below(&table, point.as_bytes()).count();
-        if below > 0 {
-            return Ok(Fate::AtBoot(format!("{below} mounts are below {point}; it goes at the next reboot")));
-        }
-        // A kubelet that runs on it would be left on a mount that is not shared.
-        let kubelet = super::observe::observe_kubelet(self.host, &super::kubelet::Said::default())?;
-        let aligned = self.store.receipt.align.is_some()
-            && kubelet.kubelet.as_ref().is_some_and(|kubelet| kubelet.root_dir == KubeletRoot::standard());
-        if aligned && kubelet.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some()) {
-            return Ok(Fate::AtBoot(format!(
-                "the kubelet finds its data by {point} until it restarts with its old root"
-            )));
-        }
-        if kubelet.host_dir() == Some(point) {
-            return Ok(Fate::AtBoot(format!("the kubelet uses {point}; it goes at the next reboot")));
-        }
-        let id = top.id;
-        // Alone: what somebody mounts below in this moment makes it fail, and is not taken along.
-        let stopped = match unit {
-            Some(unit) => self.manager.stop(unit, StopMode::Alone).await.map_err(anyhow::Error::from),
-            None => self.host.unmount(point).map_err(anyhow::Error::from),
-        };
-        let table = mounts(self.host)?;
-        match resolve::top_at(&table, point.as_bytes()) {
-            Some(top) if top.id == id => {
-                let why =
-                    stopped.err().map_or_else(|| "it is still mounted".to_owned(), |error| error.to_string());
-                Ok(Fate::AtBoot(format!("{why}; it goes at the next reboot")))
-            }
-            _ => Ok(Fate::Restored),
-        }
-    }
-
-    fn remove_directory(&mut self, path: &HostPath) -> Result<Fate> {
-        if self.host.mode() == Mode::Live && resolve::top_at(&mounts(self.host)?, path.as_bytes()).is_some() {
-            return Ok(Fate::AtBoot(
-                "it is still mounted; run csihost undo again after the reboot".to_owned(),
-            ));
-        }
-        match self.host.list(path) {
-            Ok(names) if !names.is_empty() => Ok(Fate::Kept("others have put something there".to_owned())),
-            _ => {
-                self.host.remove_directory(path)?;
-                Ok(Fate::Restored)
-            }
-        }
     }
 }

@@ -152,6 +152,14 @@ impl Host {
         self.walk(path, Last::Follow).is_ok_and(|walked| walked.kind() == Some(SFlag::S_IFSOCK))
     }
 
+    /// For how many whole minutes nothing was added to or removed from the directory at `path`; `None`
+    /// where it cannot be read. A clock that was set back makes it less.
+    pub fn minutes_unchanged(&self, path: &HostPath) -> Option<u64> {
+        let stat = self.walk(path, Last::Keep).ok()?.found?;
+        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?;
+        Some(now.as_secs().saturating_sub(u64::try_from(stat.st_mtime).ok()?) / 60)
+    }
+
     /// What `path` is once symbolic links are followed; `None` if nothing is there.
     pub fn canonical(&self, path: &HostPath) -> Option<HostPath> {
         let walked = self.walk(path, Last::Follow).ok()?;

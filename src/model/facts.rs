@@ -11,6 +11,7 @@ use super::path::HostPath;
 use super::receipt::{BridgeRecord, InitiatorRecord};
 use super::runtime::Runtime;
 use super::unit::{ActiveState, UnitName, Units};
+use super::volumes::Leftover;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which host a turn is about.
@@ -154,6 +155,12 @@ pub struct Facts {
     pub whole: Option<HostPath>,
     /// What the kubelet's next start goes by, where that was asked for.
     pub next_start: Option<NextStart>,
+    /// The plugins that were grafted in earlier turns, by name.
+    pub grafted: BTreeSet<String>,
+    /// Volumes that are mounted for pods which are gone.
+    pub leftovers: Vec<Leftover>,
+    /// An undo waits for volumes: what they depend on stays.
+    pub undoing: bool,
     /// Whether the kubelet may be restarted in this turn, where a setting waits for that.
     pub restart_kubelet: bool,
 }
@@ -192,6 +199,9 @@ impl Facts {
             align: None,
             whole: None,
             next_start: None,
+            grafted: BTreeSet::new(),
+            leftovers: Vec::new(),
+            undoing: false,
             restart_kubelet: false,
         }
     }

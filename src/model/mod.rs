@@ -29,4 +29,5 @@ pub mod service;
 pub mod status;
 pub mod unit;
 pub mod unit_file;
+pub mod volumes;
 pub mod words;

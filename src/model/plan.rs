@@ -145,6 +145,12 @@ impl Plan {
         out.iter().filter(|&&out| out).count()
     }
 
+    /// Keeps the steps of one kind, and nothing else of the plan.
+    pub fn keep_only(&mut self, kind: &str) {
+        self.leave_out(|step| step.action.kind() != kind);
+        *self = Self { steps: std::mem::take(&mut self.steps), ..Self::default() };
+    }
+
     /// How many steps there are.
     pub fn len(&self) -> usize {
         self.steps.len()

@@ -11,6 +11,7 @@ use super::graft::Graft;
 use super::path::HostPath;
 use super::unit::UnitName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Everything that was changed, oldest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,13 @@ pub struct Receipt {
     /// The socket directories of drivers that are grafted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// The plugins that were grafted while the settings asked for grafts, by the name in [`Graft`]. They are
+    /// grafted again after a restart as long as the kubelet sends a path that only a graft provides.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub grafted: BTreeSet<String>,
+    /// An undo has begun and is not complete. The agent and the boot unit then plan nothing and continue it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undo_pending: bool,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -199,6 +207,8 @@ impl Receipt {
             restart: Vec::new(),
             at_reboot: Vec::new(),
             gates: Vec::new(),
+            grafted: BTreeSet::new(),
+            undo_pending: false,
             changes: Vec::new(),
         }
     }
@@ -244,6 +254,17 @@ impl Receipt {
             Changed::Started { unit } => Some(unit),
             _ => None,
         })
+    }
+
+    /// The plugins that are grafted, or were while the settings asked for it, by name.
+    pub fn grafted_names(&self) -> BTreeSet<String> {
+        let recorded = self.changes.iter().filter_map(|change| match &change.what {
+            Changed::Grafted { graft } => Some(graft.name.clone()),
+            _ => None,
+        });
+        // A container that its runtime gave the mounts is no change; its driver has a gate.
+        let by_runtime = self.gates.iter().map(|gate| gate.driver.clone());
+        recorded.chain(by_runtime).chain(self.grafted.iter().cloned()).collect()
     }
 
     /// Whether nothing is recorded.
@@ -330,6 +351,7 @@ mod tests {
         // What later versions added is not in it, and is not missed.
         let receipt: Receipt = serde_json::from_str(frozen).unwrap();
         assert_eq!(receipt.changes.len(), 6);
+        assert!(!receipt.undo_pending && receipt.grafted.is_empty());
         let again = serde_json::to_string(&receipt).unwrap();
         assert_eq!(serde_json::from_str::<Receipt>(&again).unwrap(), receipt);
     }

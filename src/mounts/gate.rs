@@ -66,7 +66,8 @@ mod tests {
         let mounts = Some(table(&format!("{ROOTFS}{rows}")));
         let seat = Seat { claims: vec![claims], mounts, ..Seat::default() };
         let view = View::unseen(&publisher("/srv/k").root);
-        let plugin = Plugin { seat, driver: None, registration: registration.map(path), registrar: None, view };
+        let plugin =
+            Plugin { seat, driver: None, registration: registration.map(path), registrar: None, view };
         let trees =
             [(path("/var/lib/kubelet"), path("/var/lib/kubelet")), (path("/srv/link"), path("/srv/k"))];
         socket_directory(&table(host), &trees, &plugin).map(|directory| directory.to_string())

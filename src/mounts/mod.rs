@@ -15,3 +15,4 @@ pub mod resolve;
 pub mod travel;
 pub mod unit_name;
 pub mod unit_text;
+pub mod volumes;

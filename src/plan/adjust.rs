@@ -5,6 +5,7 @@
 //! from memory alone. Paths are compared as text: at this time no container exists whose mounts could be
 //! read.
 
+use super::graft::{is_wanted, name};
 use crate::detect::plugin::claims;
 use crate::model::contract::Claims;
 use crate::model::facts::Facts;
@@ -66,7 +67,7 @@ impl Adjust {
         let same = before.filter(|before| before.root == *root);
         let (mut sockets, mut pods) =
             same.map(|same| (same.sockets.clone(), same.pods.clone())).unwrap_or_default();
-        for plugin in &facts.plugins.found {
+        for (plugin, contract) in facts.plugins.found.iter().zip(&facts.contracts) {
             let driver = plugin.driver.as_deref().and_then(|name| std::str::from_utf8(name).ok());
             if let (Some(socket), Some(driver)) = (&plugin.registration, driver)
                 && facts.plugins.is_registered(driver)
@@ -74,14 +75,15 @@ impl Adjust {
             {
                 sockets.insert(directory, driver.to_owned());
             }
-            if super::graft::is_named(facts, settings, plugin) {
+            if is_wanted(facts, settings, plugin, &name(plugin, contract)) {
                 pods.extend(plugin.seat.owner.pod.clone());
             }
         }
         Some(Self {
             root: root.clone(),
             host_dir: host_dir.clone(),
-            drivers: settings.contract.drivers.clone(),
+            // After an undo has begun, or the settings have gone over to align, those that were grafted.
+            drivers: settings.contract.drivers.union(&facts.grafted).cloned().collect(),
             namespaces: settings.contract.namespaces.clone(),
             pods,
             sockets,

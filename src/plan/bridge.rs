@@ -49,6 +49,11 @@ fn placed_at(facts: &Facts, name: &[u8]) -> HostPath {
     }
 }
 
+/// Returns true if `path` is a drop-in that orders a unit after the bridge.
+pub fn is_order(path: &HostPath) -> bool {
+    ordered_unit(path).is_some()
+}
+
 /// The unit that a drop-in of csihost's is for.
 pub(super) fn ordered_unit(path: &HostPath) -> Option<UnitName> {
     let name = path.parent()?.file_name().strip_suffix(b".d")?.to_vec();

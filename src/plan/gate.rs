@@ -4,7 +4,7 @@
 //!
 //! Called by the engine, before and after each reconciliation.
 
-use super::graft::{is_named, name};
+use super::graft::{holds, is_wanted, name};
 use crate::model::contract::{Contract, Plugin};
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::gate::Gate;
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 
 /// The gates that are to be remembered: those of earlier, and those of drivers that are grafted now.
 pub fn gates(facts: &Facts, settings: &Settings) -> Vec<Gate> {
-    if settings.contract.repair != Repair::Graft {
+    if !holds(facts, settings) {
         return Vec::new();
     }
     // Gates are closed by units of systemd's; where nothing can be known now, nothing is forgotten.
@@ -29,10 +29,11 @@ pub fn gates(facts: &Facts, settings: &Settings) -> Vec<Gate> {
         return Vec::new();
     }
     let named = &settings.contract;
+    let by_settings = named.repair == Repair::Graft && !facts.undoing;
     let mut gates: Vec<Gate> = facts
         .gates
         .iter()
-        .filter(|gate| named.drivers.contains(&gate.driver) || !named.namespaces.is_empty())
+        .filter(|gate| !by_settings || named.drivers.contains(&gate.driver) || !named.namespaces.is_empty())
         .cloned()
         .collect();
     let trees = trees(facts);
@@ -97,7 +98,7 @@ fn named_plugins<'a>(
     settings: &'a Settings,
 ) -> impl Iterator<Item = (&'a Plugin, &'a Contract)> {
     let all = facts.plugins.found.iter().zip(&facts.contracts);
-    all.filter(|(plugin, _)| is_named(facts, settings, plugin))
+    all.filter(|(plugin, contract)| is_wanted(facts, settings, plugin, &name(plugin, contract)))
 }
 
 /// The standard path and the kubelet's root, as arguments name them and as the host has them.

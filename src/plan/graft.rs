@@ -1,5 +1,8 @@
 //! Pure: which plugins are grafted (`contract.repair = "graft"`): those that the settings name, whose
 //! contract is broken because the kubelet's string does not exist in them.
+//!
+//! A plugin that was grafted once is grafted again after a restart while an undo waits for its volumes, and
+//! after the settings have gone over to `align`, until the kubelet uses its new root.
 
 use crate::model::bytes::shown;
 use crate::model::contract::{Contract, Plugin, Seen};
@@ -30,10 +33,11 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
         return;
     }
     for (plugin, contract) in facts.plugins.found.iter().zip(&facts.contracts) {
-        if contract.holds || contract.seen == Seen::Same || !is_named(facts, settings, plugin) {
+        let name = name(plugin, contract);
+        let wanted = is_wanted(facts, settings, plugin, &name);
+        if contract.holds || contract.seen == Seen::Same || !wanted {
             continue;
         }
-        let name = name(plugin, contract);
         match graft(publisher, &facts.mounts, plugin) {
             Ok(binds) => {
                 let (Some(started), Some(namespace)) = (plugin.seat.started, plugin.seat.namespace) else {
@@ -59,7 +63,14 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
 
 /// Returns true if plugins are to be grafted on this host.
 pub fn holds(facts: &Facts, settings: &Settings) -> bool {
-    facts.mode == Mode::Live && settings.contract.repair == Repair::Graft
+    let kubelet = facts.detection.kubelet.as_ref();
+    let goes_over = || kubelet.is_some_and(|kubelet| kubelet.root_dir != KubeletRoot::standard());
+    facts.mode == Mode::Live
+        && match settings.contract.repair {
+            Repair::Graft => true,
+            Repair::Align => goes_over() && !facts.grafted.is_empty(),
+            Repair::Report => facts.undoing && !facts.grafted.is_empty(),
+        }
 }
 
 fn no_nri() -> Refusal {
@@ -74,6 +85,15 @@ fn no_nri() -> Refusal {
                  [plugins.\"io.containerd.nri.v1.nri\"] of /etc/containerd/config.toml; CRI-O: enable_nri = true in \
                  [crio.nri] of /etc/crio/crio.conf), or set contract.repair = \"align\""
             .to_owned(),
+    }
+}
+
+/// Returns true if a plugin with this name is grafted: by the settings, or, after these have gone over to
+/// something else, because it was.
+pub(super) fn is_wanted(facts: &Facts, settings: &Settings, plugin: &Plugin, name: &str) -> bool {
+    match settings.contract.repair {
+        Repair::Graft if !facts.undoing => is_named(facts, settings, plugin),
+        _ => facts.grafted.contains(name),
     }
 }
 

@@ -18,6 +18,7 @@ mod records;
 mod retire;
 mod startup;
 
+pub use bridge::is_order;
 pub use graft::holds as grafts;
 
 use crate::model::align::AlignRecord;

@@ -210,6 +210,19 @@ pub fn left(what: &str, target: &str, why: &str) {
     warn!(MESSAGE_ID = messages::LEFT, CSIHOST_TARGET = target, "not undone: {what} {target}: {why}");
 }
 
+/// An undo keeps what volumes depend on, and is continued later.
+pub fn undo_waits(users: &str, remedy: &str) {
+    warn!(
+        MESSAGE_ID = messages::UNDO_WAITS,
+        "the undo waits: the bridge, grafts and the kubelet's root stay while they are in use by {users}; {remedy}"
+    );
+}
+
+/// An undo that waited is complete, or a person has given it up.
+pub fn undo_ended(text: &str) {
+    info!(MESSAGE_ID = messages::UNDO_ENDED, "{text}");
+}
+
 /// Another csihost works on this host.
 pub fn waiting() {
     info!(MESSAGE_ID = messages::WAITING, "another csihost is at work; waiting for it to end");

@@ -19,6 +19,10 @@ pub const VERDICT: &str = "6eb5774de1a048bf8a053ab7c30f586e";
 pub const UNDONE: &str = "a8bc5fdc20a44dc3a0570bcadf4358fd";
 /// A change was not, or not yet, undone.
 pub const LEFT: &str = "9d81691c3d52412c8ffa997a1d02eb67";
+/// An undo waits for volumes or drivers.
+pub const UNDO_WAITS: &str = "6a3f1d0c84f14ad6bb3f0d3c9b1e52a7";
+/// An undo that waited is complete, or was given up.
+pub const UNDO_ENDED: &str = "c51e2b7790a84e0f9d6ab34127f08e5d";
 /// Another csihost holds the lock.
 pub const WAITING: &str = "0cf7a79acb6443de81d0d473535a8407";
 /// After a turn there was still something to do.
@@ -44,7 +48,7 @@ pub const RUNTIME: &str = "5034725efdc14f98858e3bd69c39b78e";
 
 /// All of them, with the names that the message catalog's test knows them by.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &str); 20] = [
+pub(super) const ALL: [(&str, &str); 22] = [
     ("DONE", DONE),
     ("FAILED", FAILED),
     ("SKIPPED", SKIPPED),
@@ -54,6 +58,8 @@ pub(super) const ALL: [(&str, &str); 20] = [
     ("VERDICT", VERDICT),
     ("UNDONE", UNDONE),
     ("LEFT", LEFT),
+    ("UNDO_WAITS", UNDO_WAITS),
+    ("UNDO_ENDED", UNDO_ENDED),
     ("WAITING", WAITING),
     ("UNSETTLED", UNSETTLED),
     ("WATCHING", WATCHING),

@@ -25,6 +25,9 @@ pub(crate) const WORDS: &str = "
         mkdir -p -m 700 $root/checkpoints; echo point >$root/checkpoints/one
         mkdir -p $root/seccomp; echo profile >$root/seccomp/audit.json
     }
+    no_pods() { # they are gone, and their volumes with them
+        umount $root/pods/*/volumes/*/*/mount; rm -r $root/pods/pod-*
+    }
     alive() {
         local i base
         for i in 1 2 3; do

@@ -27,11 +27,13 @@ use rows::{Points, Rows};
 use sources::{Sources, Woken};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use turns::Turns;
+use turns::{Turns, Undo};
 use window::Window;
 
 /// The first pause before a turn that could not be made is tried again; each is twice the one before.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
+/// The pause between attempts to continue an undo: that the kubelet has taken a volume down is no event.
+const UNDO_PAUSE: Duration = Duration::from_secs(5);
 /// The longest.
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 /// What a part of a turn may take beside one job: systemd reads all its units again.
@@ -112,7 +114,11 @@ impl Agent<'_> {
                 self.reload(woken.reload);
             }
             let due = now >= self.next_look();
-            let matters = reread || woken.facts || due || self.again || woken.mounts && self.rows_changed();
+            let matters = reread
+                || woken.facts
+                || due
+                || self.again
+                || woken.mounts && (self.turns.undoing == Undo::Waits || self.rows_changed());
             if matters && self.turn(woken.reload).await {
                 return;
             }
@@ -229,6 +235,10 @@ impl Agent<'_> {
             Ok((seen, status)) => {
                 self.saw(&seen).await;
                 self.tell(&status.verdict, tell_ready);
+                if self.turns.undoing == Undo::Complete {
+                    self.end_for_good().await;
+                    return true;
+                }
             }
             Err(error) => {
                 let error = format!("{error:#}");
@@ -238,6 +248,16 @@ impl Agent<'_> {
             }
         }
         false
+    }
+
+    /// Ends an agent whose undo is complete: the unit would be restarted otherwise.
+    async fn end_for_good(&mut self) {
+        let Self { host, config, turns, sources, .. } = self;
+        tokio::select! {
+            biased;
+            () = sources.end() => {}
+            () = turns.stop_for_good(host, config) => {}
+        }
     }
 
     /// A turn's end; `None` where it was left, because the agent is to end.
@@ -284,6 +304,9 @@ impl Agent<'_> {
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
             _ if self.turns.gate_failed => self.try_again(),
+            _ if self.turns.undoing == Undo::Waits => {
+                self.retry = Some((Instant::now() + UNDO_PAUSE, RETRY_FIRST));
+            }
             _ => self.retry = None,
         }
     }

@@ -6,8 +6,10 @@ use crate::engine::config::Config;
 use crate::engine::gate;
 use crate::engine::manager::{Manager, manager};
 use crate::engine::observe::other_init;
+use crate::engine::receipt;
 use crate::engine::status;
-use crate::engine::turn::{Seen, conclude, look_with, turn};
+use crate::engine::turn::{Seen, conclude, look_with, turn, undo_status};
+use crate::engine::undo::{self, Continued};
 use crate::host::{Host, Lock};
 use crate::model::facts::Init;
 use crate::model::path::HostPath;
@@ -16,7 +18,7 @@ use crate::model::status::{Outcome, Status, StepStatus, TurnResult};
 use crate::plan;
 use crate::report::journal;
 use crate::systemd::Systemd;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -34,7 +36,21 @@ pub(super) struct Turns {
     violated: BTreeSet<String>,
     /// A gate could not be opened or closed.
     pub(super) gate_failed: bool,
+    /// How far an undo is that waits in the receipt.
+    pub(super) undoing: Undo,
     told: Told,
+}
+
+/// An undo that the agent continues.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Undo {
+    /// There is none.
+    #[default]
+    None,
+    /// It waits.
+    Waits,
+    /// It is complete, and the agent ends.
+    Complete,
 }
 
 /// What was told last.
@@ -44,6 +60,7 @@ struct Told {
     refused: BTreeSet<(String, String)>,
     later: BTreeSet<(String, String)>,
     away: bool,
+    undo: Option<String>,
 }
 
 impl Turns {
@@ -59,6 +76,10 @@ impl Turns {
     ) -> Result<(Seen, Status)> {
         let started = Instant::now();
         let _lock = lock(host).await?;
+        if receipt::load(host)?.undo_pending {
+            return self.go_on(host, config, connected, started).await;
+        }
+        self.undoing = Undo::None;
         let kept = self.systemd.is_some();
         let mut result = self.once(host, config).await;
         if result.is_err() {
@@ -94,6 +115,56 @@ impl Turns {
         self.violated = changes.violated;
         self.gate_failed = moved.is_none();
         moved.unwrap_or_default()
+    }
+
+    /// Continues an undo. A connection that fails is made anew at the next attempt.
+    async fn go_on(
+        &mut self,
+        host: &Host,
+        config: &Config,
+        connected: bool,
+        started: Instant,
+    ) -> Result<(Seen, Status)> {
+        let before = std::mem::replace(&mut self.undoing, Undo::Waits);
+        let continued = match (host.systemd_booted(), self.systemd.take()) {
+            (true, kept) => {
+                let mut systemd = match kept {
+                    Some(systemd) => systemd,
+                    None => Systemd::connect(config.settings.job_timeout).await?,
+                };
+                // After an error it is made anew: it may be the cause.
+                let continued = undo::go_on(host, config, &mut systemd).await?;
+                self.systemd = Some(systemd);
+                continued
+            }
+            (false, _) => match &mut manager(host, config).await {
+                Manager::Direct(manager) => undo::go_on(host, config, manager).await?,
+                _ => bail!("the undo waits for systemd, which cannot be reached"),
+            },
+        };
+        let ends = !continued.undoing.pending;
+        // Volumes that are still to be unmounted are reached by the driver that is grafted.
+        self.move_gates(host, config, &continued.seen, connected).await;
+        let status = undo_status(&continued, started);
+        let Continued { seen, .. } = continued;
+        let text = Some(status.verdict.clone());
+        if before == Undo::None || self.told.undo != text {
+            journal::new_verdict(&status);
+        }
+        self.told.undo = text;
+        if ends {
+            self.undoing = Undo::Complete;
+            journal::undo_ended("the undo is complete; the agent ends");
+        }
+        let status = status::record(host, &config.settings, &seen.facts.generated, &seen.findings, status)?;
+        Ok((seen, status))
+    }
+
+    /// Has systemd stop this very process: it starts an agent anew that ends by itself.
+    pub(super) async fn stop_for_good(&mut self, host: &Host, config: &Config) {
+        if let Manager::Systemd(manager) = &mut manager(host, config).await {
+            undo::stop_agent_for_good(manager.as_mut()).await;
+        }
     }
 
     /// Forgets the connection to systemd.

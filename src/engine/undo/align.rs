@@ -4,13 +4,12 @@ use super::super::kubelet::Said;
 use super::super::observe::observe_kubelet;
 use super::super::unmount::mounts;
 use super::super::{align, link};
-use super::{Fate, Undo, Undone};
+use super::{Fate, Undo};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::resolve;
-use crate::report::journal;
 use crate::systemd::ServiceManager;
 use anyhow::Result;
 
@@ -66,7 +65,9 @@ impl<M: ServiceManager> Undo<'_, M> {
     /// A kubelet at the standard path still finds its data by the bridge; one that has its old root
     /// again, or will have it at its next start, does not need that.
     pub(super) fn end_alignment(&mut self) -> Result<()> {
-        let Some(record) = &self.store.receipt.align else { return Ok(()) };
+        let Some(record) = self.store.receipt.align.as_ref().filter(|record| record.ends) else {
+            return Ok(());
+        };
         if record.whole {
             // It is told with the link.
             let left = self.store.receipt.changes.iter().any(|change| is_of_mount(&change.what));
@@ -85,16 +86,14 @@ impl<M: ServiceManager> Undo<'_, M> {
         } else if running.is_some() {
             let why = match record.moves() {
                 true => format!(
-                    "its root becomes {} again when it restarts; then run csihost undo again. With a static policy of \
+                    "its root becomes {} again when it restarts; csihost.service then undoes the rest, or csihost undo. With a static policy of \
                      the CPU or memory manager drain the node first: what the kubelet noted since stays in {STANDARD_PATH}",
                     record.root
                 ),
-                false => "it has its old name again when the kubelet restarts; then run csihost undo again"
+                false => "it has its old name again when the kubelet restarts; csihost.service then undoes the rest, or csihost undo"
                     .to_owned(),
             };
-            journal::left("restore", "the kubelet's root", &why);
-            let target = "the kubelet's root".to_owned();
-            self.fates.push(Undone { target, what: "restore", fate: Fate::AtBoot(why) });
+            self.leave("the kubelet's root", "restore", Fate::AtBoot(why));
         }
         Ok(())
     }

@@ -7,10 +7,11 @@
 //! the driver's pods have to be started anew. Everything else is refused.
 
 use crate::model::bytes::shown;
-use crate::model::facts::Facts;
+use crate::model::facts::{Facts, Mode};
 use crate::model::file::{DirFact, FileFact, Survey};
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
+use crate::mounts::resolve::{place, same_directory};
 
 /// What only a kubelet writes into its root, as a directory and as files.
 pub const STATE_DIRECTORY: &str = "pod-resources";
@@ -24,8 +25,17 @@ pub fn other_kubelet(facts: &Facts, standard: &HostPath, root: &HostPath) -> Opt
     // Before Kubernetes 1.15 it was below the standard path, whatever the root was.
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
     let old = runs && matches!(at(root), Some(DirFact::Absent { .. }));
+    // An empty directory is left by a mount point. Offline, where sockets are not captured, it counts.
+    let filled = |entries: &[Vec<u8>]| facts.mode == Mode::Offline || !entries.is_empty();
+    // The bridge of an earlier alignment shows this kubelet's own.
+    let own = || {
+        let there = |base: &HostPath| place(&facts.mounts, base.join(STATE_DIRECTORY).as_bytes());
+        there(standard).zip(there(root)).is_some_and(|(one, other)| same_directory(&one, &other))
+    };
     let directory = match at(standard) {
-        Some(DirFact::Directory { .. }) if !old => Some(STATE_DIRECTORY),
+        Some(DirFact::Directory { entries, .. }) if !old && filled(entries) && !own() => {
+            Some(STATE_DIRECTORY)
+        }
         _ => None,
     };
     let there = |name: &&&str| !matches!(facts.file(&standard.join(name)), FileFact::Absent);

@@ -1,0 +1,119 @@
+//! Engine: volumes that are still mounted for pods which are gone from this node.
+//!
+//! A pod is gone only where all of this is known: no process and no control group is the pod's, the
+//! kubelet has removed the directory of its logs, and nothing has changed in the volume's directory for
+//! [`GRACE`]. The kubelet makes the logs' directory before it starts anything of a pod and removes it
+//! once all containers of a deleted pod have ended (kubernetes, pkg/kubelet/kuberuntime/kuberuntime_gc.go,
+//! `evictPodLogsDirectories`). What cannot be read is never taken for absent.
+
+use crate::detect::owner;
+use crate::host::Host;
+use crate::host::process::Proc;
+use crate::model::bytes::shown;
+use crate::model::facts::{Facts, Mode};
+use crate::model::mount::{Device, Mount};
+use crate::model::path::HostPath;
+use crate::model::volumes::{Leftover, Use};
+use crate::mounts::bridge::STANDARD_PATH;
+use crate::mounts::volumes::csi_mounts;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kubelet retries an unmount for minutes, and starts a pod's volumes before its containers.
+const GRACE: u64 = 10;
+
+/// Where the control groups of pods are, by systemd's driver and by cgroupfs', in versions 1 and 2.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+const PODS: [&str; 2] = ["kubepods.slice", "kubepods"];
+
+/// The volumes of pods that are gone; none where anything is unknown.
+pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Leftover> {
+    if host.mode() == Mode::Offline {
+        return Vec::new();
+    }
+    let bases: BTreeSet<HostPath> = facts
+        .bridge
+        .iter()
+        .flat_map(|bridge| bridge.roots().cloned())
+        .chain(facts.align.iter().map(|align| align.root.clone()))
+        .chain(facts.detection.host_dir().cloned())
+        .chain([HostPath::from(STANDARD_PATH)])
+        .collect();
+    let mut published: BTreeMap<(String, String), Vec<&Mount>> = BTreeMap::new();
+    let mut staged: Vec<&Mount> = Vec::new();
+    for (used, mount) in bases.iter().flat_map(|base| csi_mounts(&facts.mounts, base)) {
+        match used {
+            Use::Published { pod, volume } => published.entry((pod, volume)).or_default().push(mount),
+            Use::Staged { .. } => staged.push(mount),
+        }
+    }
+    if published.is_empty() {
+        return Vec::new();
+    }
+    let Some(logged) = logged(host) else { return Vec::new() };
+    let quiet = |pod: &str, volume: &str| {
+        let directory =
+            |base: &HostPath| base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
+        bases.iter().filter_map(|base| host.minutes_unchanged(&directory(base))).min()
+    };
+    let mut candidates: Vec<(&(String, String), &Vec<&Mount>, u64)> = published
+        .iter()
+        .filter(|((pod, _), _)| !logged.contains(pod))
+        .filter_map(|(key, mounts)| Some((key, mounts, quiet(&key.0, &key.1)?)))
+        .filter(|(.., minutes)| *minutes >= GRACE)
+        .collect();
+    if candidates.is_empty() {
+        return Vec::new();
+    }
+    // The processes of a node are read only where there is somebody to look for.
+    let Some(running) = running(host, proc) else { return Vec::new() };
+    candidates.retain(|((pod, _), ..)| !running.contains(pod));
+    let gone: BTreeSet<&(String, String)> = candidates.iter().map(|(key, ..)| *key).collect();
+    let others: BTreeSet<Device> = published
+        .iter()
+        .filter(|(key, _)| !gone.contains(key))
+        .flat_map(|(_, mounts)| mounts.iter().map(|mount| mount.device))
+        .collect();
+    let found = |(key, mounts, minutes): (&(String, String), &Vec<&Mount>, u64)| {
+        let devices: BTreeSet<Device> = mounts.iter().map(|mount| mount.device).collect();
+        let of_stage =
+            staged.iter().filter(|mount| devices.contains(&mount.device) && !others.contains(&mount.device));
+        let mut first: Vec<&Vec<u8>> = mounts.iter().map(|mount| &mount.point).collect();
+        let mut second: Vec<&Vec<u8>> = of_stage.map(|mount| &mount.point).collect();
+        for points in [&mut first, &mut second] {
+            points.sort_by_key(|point| std::cmp::Reverse(point.len()));
+            points.dedup();
+        }
+        let points = first.into_iter().chain(second).filter_map(|point| HostPath::parse(point).ok());
+        Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, points: points.collect() }
+    };
+    candidates.into_iter().map(found).collect()
+}
+
+/// The pods that have a directory of logs; `None` where that is not known.
+fn logged(host: &Host) -> Option<BTreeSet<String>> {
+    let names = host.list(&HostPath::from("/var/log/pods")).ok()?;
+    Some(names.iter().filter_map(|name| Some(shown(name.rsplit(|&b| b == b'_').next()?))).collect())
+}
+
+/// The pods that have a process or a control group; `None` where that is not known.
+fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> {
+    let mut pods: BTreeSet<String> =
+        proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect();
+    let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
+    for top in groups.filter(|top| host.exists(top)) {
+        let names = host.list(&top).ok()?;
+        let classes = names.iter().filter(|name| name.windows(8).any(|w| w == b"kubepods") || is_class(name));
+        for class in classes.map(|name| top.join(name)).chain([top.clone()]) {
+            // A control group that is gone has no pod, and a file none either.
+            for name in host.list(&class).unwrap_or_default() {
+                pods.extend(owner(&[b"0::/", name.as_slice()].concat()).pod);
+            }
+        }
+    }
+    Some(pods)
+}
+
+/// Returns true if `name` is a class of pods under cgroupfs' driver.
+fn is_class(name: &[u8]) -> bool {
+    name == b"burstable" || name == b"besteffort"
+}

@@ -1,0 +1,204 @@
+//! Engine: what on this node still depends on the bridge, on a graft or on an aligned kubelet, and which
+//! changes of the receipt stay for it.
+//!
+//! A graft, an aligned kubelet and the bridge are how a plugin finds the paths that the kubelet sends.
+//! Without them a plugin answers "done" to an unmount and unmounts nothing, so they outlive every volume
+//! that was mounted through them.
+
+use super::super::kubelet::{Said, kubelet};
+use super::super::observe::with_configuration;
+use super::super::plugins::{Tables, plugins};
+use super::super::unmount::mounts;
+use super::Undo;
+use super::align::is_of_mount;
+use crate::host::Host;
+use crate::model::bytes::shown;
+use crate::model::contract::Plugins;
+use crate::model::facts::Mode;
+use crate::model::kubelet::{Confidence, Detection};
+use crate::model::mount::MountTable;
+use crate::model::path::HostPath;
+use crate::model::receipt::{Changed, Receipt};
+use crate::model::volumes::{Hold, Registered, Use};
+use crate::mounts::bridge::STANDARD_PATH;
+use crate::mounts::unit_text::ALIGN_UNIT;
+use crate::mounts::{resolve, unit_name, volumes};
+use crate::plan;
+use crate::systemd::ServiceManager;
+use anyhow::{Context, Result};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The kubelet's note beside a published volume, there from before the mount until after the unmount
+/// (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
+const VOLUME_DATA: &str = "vol_data.json";
+
+/// Where files of csihost are that have nothing to do with a volume's path.
+const OTHERS: [&str; 7] = [
+    "/etc/iscsi",
+    "/var/lib/iscsi",
+    "/etc/multipath.conf",
+    "/etc/multipath",
+    "/etc/modules-load.d",
+    "/etc/sysctl.d",
+    "/var/lib/csihost",
+];
+/// The same by name, for files that a link in [`OTHERS`] leads to.
+const OTHER_NAMES: [&[u8]; 2] = [b"iscsid.conf", b"initiatorname.iscsi"];
+
+/// Returns true if `change` stays for what `hold` names.
+pub(super) fn keeps(hold: &Hold, change: &Changed) -> bool {
+    match hold.has_volumes() {
+        true => is_of_path(change),
+        // A kubelet that restarts meanwhile has its own root back.
+        false => !hold.drivers.is_empty() && is_of_bridge(change),
+    }
+}
+
+/// Returns true if a volume's path depends on `change`.
+fn is_of_path(change: &Changed) -> bool {
+    let other = |path: &HostPath| {
+        OTHERS.iter().any(|other| path.starts_with(&HostPath::from(*other)))
+            || OTHER_NAMES.contains(&path.file_name())
+            || path.as_bytes().ends_with(b".prom")
+    };
+    match change {
+        Changed::Installed { .. } => false,
+        Changed::Generated { path } | Changed::Patched { path, .. } => !other(path),
+        Changed::Created { path, .. } | Changed::Moved { path, .. } => !other(path),
+        Changed::Enabled { unit } | Changed::Disabled { unit } | Changed::Started { unit } => {
+            unit.as_str().ends_with(".mount") || unit.as_str() == ALIGN_UNIT
+        }
+        Changed::Replaced { .. }
+        | Changed::Directory { .. }
+        | Changed::Grafted { .. }
+        | Changed::Mounted { .. } => true,
+    }
+}
+
+/// Returns true if `change` is a part of the bridge or lies on it.
+fn is_of_bridge(change: &Changed) -> bool {
+    match change {
+        Changed::Directory { .. } | Changed::Grafted { .. } | Changed::Mounted { .. } => true,
+        Changed::Generated { path } if plan::is_order(path) => true,
+        change => is_of_mount(change),
+    }
+}
+
+impl<M: ServiceManager> Undo<'_, M> {
+    /// Looks for what depends on the receipt's changes.
+    pub(super) async fn look_for_users(&mut self) -> Result<Hold> {
+        let mut hold = Hold::default();
+        if self.host.mode() == Mode::Offline {
+            return Ok(hold);
+        }
+        let table = mounts(self.host)?;
+        let receipt = &self.store.receipt;
+        if !is_in_effect(receipt, &table) {
+            return Ok(hold);
+        }
+        let mut bases: BTreeSet<HostPath> =
+            receipt.bridge.iter().flat_map(|bridge| bridge.roots().cloned()).collect();
+        bases.extend(receipt.align.iter().map(|align| align.root.clone()));
+        bases.insert(HostPath::from(STANDARD_PATH));
+        for base in &bases {
+            volumes::csi_mounts(&table, base).into_iter().for_each(|(used, _)| hold.add(used));
+        }
+        let given = Said { root_dir: self.settings.root_dir.clone(), ..Said::default() };
+        let said = with_configuration(self.host, Some(&mut *self.manager), given).await;
+        let proc = self.host.proc()?.context("this host has no /proc")?;
+        let found = kubelet(self.host, Some(&proc), &said)?;
+        // Of a kubelet that was removed from the node only state files are left, which use nothing.
+        if is_here(&found.detection) {
+            bases.iter().for_each(|base| noted_volumes(self.host, base, &mut hold));
+        }
+        let seen = plugins(self.host, &proc, &found, Tables::Needed);
+        hold.drivers = registered(self.host, &found.detection, &seen, &table);
+        hold.names = pod_names(self.host);
+        Ok(hold)
+    }
+}
+
+/// Returns true if paths of volumes still depend on what `receipt` has.
+fn is_in_effect(receipt: &Receipt, table: &MountTable) -> bool {
+    let standard = HostPath::from(STANDARD_PATH);
+    let mounted = |path: &HostPath| {
+        path.starts_with(&standard) && *path != standard && resolve::top_at(table, path.as_bytes()).is_some()
+    };
+    receipt.align.is_some()
+        || receipt.changes.iter().any(|change| match &change.what {
+            Changed::Grafted { .. } => true,
+            Changed::Mounted { path } => mounted(path),
+            Changed::Started { unit } => unit_name::mount_point(unit).is_some_and(|path| mounted(&path)),
+            _ => false,
+        })
+}
+
+/// Returns true if a kubelet runs, or will be started.
+fn is_here(detection: &Detection) -> bool {
+    let here = |confidence| confidence != Confidence::Assumed;
+    detection.conflict.is_some()
+        || detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some() || here(kubelet.confidence))
+}
+
+/// Adds the volumes that the kubelet has not taken down, by its own notes: after a reboot nothing is
+/// mounted, and the pods that the node still has get their volumes back.
+fn noted_volumes(host: &Host, base: &HostPath, hold: &mut Hold) {
+    let pods = base.join("pods");
+    if !host.exists(&pods) {
+        return;
+    }
+    let Ok(uids) = host.list(&pods) else { return hold.unread.push(pods.to_string()) };
+    for uid in uids {
+        let directory = pods.join(&uid).join("volumes/kubernetes.io~csi");
+        if !host.exists(&directory) {
+            continue;
+        }
+        match host.list(&directory) {
+            Ok(names) => {
+                for name in names.iter().filter(|name| host.exists(&directory.join(name).join(VOLUME_DATA))) {
+                    hold.add(Use::Published { pod: shown(&uid), volume: shown(name) });
+                }
+            }
+            // It went meanwhile, or nobody can say what is in it.
+            Err(_) if !host.exists(&directory) => {}
+            Err(_) => hold.unread.push(directory.to_string()),
+        }
+    }
+}
+
+/// The plugins that are registered under a path below the standard path, which is bridged.
+fn registered(host: &Host, detection: &Detection, seen: &Plugins, table: &MountTable) -> Vec<Registered> {
+    let standard = HostPath::from(STANDARD_PATH);
+    let bridged = ["plugins", "plugins_registry"]
+        .iter()
+        .any(|name| resolve::top_at(table, standard.join(name).as_bytes()).is_some());
+    let Some(root) = detection.host_dir().filter(|_| bridged) else { return Vec::new() };
+    let registry = root.join("plugins_registry");
+    let mut found: Vec<Registered> = seen
+        .found
+        .iter()
+        .filter_map(|plugin| {
+            let driver = plugin.driver.as_ref()?;
+            let below = plugin.registration.as_ref().is_none_or(|path| path.starts_with(&standard));
+            // Where the registrar has put its socket (kubernetes-csi, node-driver-registrar).
+            let socket = registry.join([driver.as_slice(), b"-reg.sock"].concat());
+            (below && host.is_socket(&socket))
+                .then(|| Registered { driver: shown(driver), pod: plugin.seat.owner.pod.clone() })
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The pods of this node by UID, as `NAMESPACE/NAME`: from the directories of their logs,
+/// `NAMESPACE_NAME_UID` (kubernetes, pkg/kubelet/kuberuntime/helpers.go, `BuildPodLogsDirectory`).
+fn pod_names(host: &Host) -> BTreeMap<String, String> {
+    let named = |name: Vec<u8>| {
+        let name = String::from_utf8(name).ok()?;
+        let (namespace, rest) = name.split_once('_')?;
+        let (pod, uid) = rest.rsplit_once('_')?;
+        Some((uid.to_owned(), format!("{namespace}/{pod}")))
+    };
+    host.list(&HostPath::from("/var/log/pods")).unwrap_or_default().into_iter().filter_map(named).collect()
+}

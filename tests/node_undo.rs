@@ -1,0 +1,223 @@
+//! On real systemd in a container: an undo while volumes are in use keeps what they depend on, names who
+//! uses it, and ends by itself.
+//!
+//! Needs root and the feature `node-tests`; see tests/nodes/container.
+
+mod support;
+
+use support::align::WORDS as ALIGN;
+use support::{Node, container};
+
+/// Words for scripts about a plugin and the volumes that it has mounted.
+const WORDS: &str = r#"
+    . /share/plugin.sh
+    graft() {
+        mkdir -p /etc/csihost
+        printf '[contract]\ndrivers = ["x.example"]\nrepair = "graft"\n' >/etc/csihost/csihost.toml
+    }
+    eventually() {
+        local try
+        for try in {1..300}; do if "$@" >tried 2>&1; then return 0; fi; sleep 0.1; done
+        cat tried; fail "never: $*"
+    }
+    # Volumes as the plugin mounts them where the kubelet says.
+    target() { printf '%s/pods/uid-%s/volumes/kubernetes.io~csi/pvc-%s' "$1" "$2" "$2"; }
+    publish() { # N: a volume of pod uid-N
+        mkdir -p "$(target "$root" $1)"; echo '{}' >"$(target "$root" $1)/vol_data.json"
+        mkdir -p /var/log/pods/default_web-$1_uid-$1
+        in_ns $plugin_pid bash -euc 'mkdir -p "$1/mount"; mount -t tmpfs published "$1/mount"; : >"$1/mount/data"' - \
+            "$(target "$string" $1)"
+        [ -e "$(target "$root" $1)/mount/data" ]
+    }
+    # Its end as the kubelet has it: the plugin unmounts, and the kubelet removes what it kept.
+    unpublish() { # N
+        in_ns $plugin_pid umount "$(target "$string" $1)/mount"
+        if mountpoint -q "$(target "$root" $1)/mount"; then fail 'the plugin unmounted nothing'; fi
+        rm -r "$root/pods/uid-$1" /var/log/pods/default_web-$1_uid-$1
+    }
+    undone() { # Nothing of it is left, and nobody does it again.
+        [ ! -e /var/lib/csihost/receipt.json ] && not_bridged
+    }
+    over() { undone && [ "$(systemctl is-active csihost)" = inactive ]; }
+    disabled() { [ "$(systemctl is-enabled $1)" = disabled ] || { systemctl is-enabled $1; return 1; }; }
+"#;
+
+fn node() -> Node {
+    container().shared_root().option(&["--timeout", "300"])
+}
+
+#[test]
+fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
+    node().run(&format!(
+        r#"{WORDS}
+        graft; broken_node; cp /etc/iscsi/iscsid.conf given; install_csihost; string=$root
+        bridged
+        plugin $standard/plugins/x.example $standard:$standard:rshared
+        eventually grafted
+        publish 1; publish 2
+        mkdir -p $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
+        in_ns $plugin_pid mount -t tmpfs staged $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
+        cat /proc/1/mountinfo >mounts
+        status 3 csihost undo >said 2>&1 || {{ cat said; false; }}
+        cat said
+        grep -F 'pod default/web-1 (UID uid-1): 1 volume' said
+        grep -F 'pod default/web-2 (UID uid-2): 1 volume' said
+        grep -F 'staged volume staged' said; grep -F 'delete these pods or drain the node' said
+        # All that they depend on is as it was, and the rest is undone.
+        same mounts /proc/1/mountinfo; bridged; grafted; cmp given /etc/iscsi/iscsid.conf
+        [ -e /etc/systemd/system/var-lib-kubelet-pods.mount ]
+        systemctl is-active csihost; eventually says 'undoing: waits for' csihost status
+
+        # A second one takes nothing away, and without the settings it is the same.
+        rm -r /etc/csihost
+        status 3 csihost undo; same mounts /proc/1/mountinfo; sleep 2; same mounts /proc/1/mountinfo
+        # A plugin that restarts has the path again.
+        end_plugin
+        plugin $standard/plugins/x.example $standard:$standard:rshared
+        eventually grafted
+        unpublish 1
+        sleep 7; bridged; grafted; systemctl is-active csihost
+        in_ns $plugin_pid umount $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
+        unpublish 2
+        eventually over
+        if grafted; then fail 'still grafted'; fi
+        disabled csihost; disabled csihost-boot
+        [ -z "$(find /etc/systemd/system -name '*kubelet*.mount')" ]
+        cmp given /etc/iscsi/iscsid.conf
+        journalctl -q --no-pager -u csihost | grep -F 'the undo is complete'
+        end_plugin
+        # Nobody is there who does it again; a person is.
+        csihost apply; bridged; nothing_planned; csihost undo; undone"#
+    ));
+}
+
+#[test]
+fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
+    node()
+        .then("eventually() { local try; for try in {1..100}; do if \"$@\"; then return; fi; sleep 0.1; done; fail \"$*\"; }
+               eventually not_bridged
+               [ ! -e /var/lib/csihost/receipt.json ]
+               [ \"$(systemctl is-enabled csihost-boot)\" = disabled ]
+               sleep 2; [ \"$(systemctl is-active csihost)\" = inactive ]; not_bridged")
+        .run(&format!(
+            r#"{WORDS}
+            graft; broken_node; install_csihost; string=$root
+            plugin $standard/plugins/x.example $standard:$standard:rshared
+            eventually grafted
+            systemd-socket-activate -l $root/plugins_registry/x.example-reg.sock /bin/true & registry=$!
+            eventually test -S $root/plugins_registry/x.example-reg.sock
+            cat /proc/1/mountinfo >mounts
+            for again in 1 2 3; do
+                status 3 csihost undo >said 2>&1 || {{ cat said; false; }}
+                grep -F 'driver x.example, registered through the bridge: pod' said
+                same mounts /proc/1/mountinfo; grafted
+            done
+            # Given up, and begun anew.
+            says 'it is given up' csihost apply
+            nothing_planned; bridged; grafted
+            if grep undo_pending /var/lib/csihost/receipt.json; then fail 'still pending'; fi
+            status 3 csihost undo
+            # The registrar's end takes its socket along.
+            kill $registry; rm -f $root/plugins_registry/x.example-reg.sock
+            eventually over; disabled csihost
+            # Once more, for the reboot.
+            systemctl -q enable csihost csihost-boot; systemctl start csihost-boot csihost; bridged; eventually grafted
+            systemd-socket-activate -l $root/plugins_registry/x.example-reg.sock /bin/true & registry=$!
+            eventually test -S $root/plugins_registry/x.example-reg.sock
+            status 3 csihost undo"#
+        ));
+}
+
+#[test]
+fn a_reboot_does_not_end_an_undo_whose_pods_are_still_to_be_there() {
+    node()
+        .then(&format!(
+            "{WORDS}
+             # Their volumes come back with the kubelet, and so the bridge is there.
+             bridged; says 'pod' csihost status
+             says 'undoing: waits for' csihost status; grep undo_pending /var/lib/csihost/receipt.json
+             systemctl is-active csihost
+             rm -r $root/pods/uid-1
+             eventually over; disabled csihost"
+        ))
+        .run(&format!(
+            r#"{WORDS}
+            graft; broken_node; install_csihost; string=$root
+            plugin $standard/plugins/x.example $standard:$standard:rshared
+            eventually grafted
+            publish 1
+            status 3 csihost undo"#
+        ));
+}
+
+#[test]
+fn align_with_volumes_waits_and_then_for_the_kubelets_restart_and_ends_by_itself() {
+    node().run(&format!(
+        "{WORDS}{ALIGN}
+         at_root; install_csihost; pods; align
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
+         eventually test -e $setting
+         systemctl restart kubelet; eventually aligned; alive a restart
+         rm -r /etc/csihost
+         cat /proc/1/mountinfo >mounts
+         status 3 csihost undo >said 2>&1; cat said
+         grep -F 'pod with UID pod-1: 1 volume' said
+         same mounts /proc/1/mountinfo; [ -e $setting ]; alive undo
+         # Neither a restart of the kubelet nor one of the agent ends what pods depend on.
+         systemctl restart kubelet; uses $standard; alive a restart
+         systemctl restart csihost csihost-boot; sleep 1; uses $standard; bridged; [ -e $setting ]; alive a restart
+         umount $root/pods/*/volumes/*/*/mount; rm -r $root/pods/pod-*
+         # The setting goes, and the rest with the kubelet's restart.
+         gone() {{ [ ! -e $setting ]; }}; eventually gone
+         uses $standard; bridged
+         systemctl restart kubelet; uses $root
+         eventually over; disabled csihost; disabled csihost-boot
+         [ ! -e $standard/pod-resources ]; kubelet_in_sight"
+    ));
+}
+
+#[test]
+fn align_undo_and_align_again_goes_on_for_ever() {
+    node().run(&format!(
+        "{WORDS}{ALIGN}
+         at_root; install_program; pods; umount $root/pods/*/volumes/*/*/mount; rm -r $root/pods/pod-*; uses $root
+         for cycle in 1 2 3; do
+             align; csihost apply; nothing_planned
+             systemctl restart kubelet; aligned
+             rm -r /etc/csihost
+             status 0 csihost undo
+             systemctl restart kubelet; uses $root
+             # With a second undo in between, and without.
+             if [ $cycle = 2 ]; then csihost undo; [ ! -e /var/lib/csihost/receipt.json ]; fi
+         done
+         align; csihost apply; rm -r /etc/csihost; csihost undo
+         [ ! -e /var/lib/csihost/receipt.json ] || {{ cat /var/lib/csihost/receipt.json; false; }}
+         [ ! -e $standard/pod-resources ]; uses $root; not_bridged"
+    ));
+}
+
+#[test]
+fn a_grafted_plugin_that_restarts_before_the_kubelet_has_its_new_root_is_grafted_again() {
+    node().run(&format!(
+        "{WORDS}{ALIGN}
+         at_root; graft; install_csihost; string=$root
+         plugin $standard/plugins/x.example $standard:$standard:rshared
+         eventually grafted; publish 1
+         align
+         setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
+         eventually test -e $setting; uses $root
+         for restart in 1 2 3; do
+             end_plugin
+             plugin $standard/plugins/x.example $standard:$standard:rshared
+             eventually grafted
+         done
+         unpublish 1; publish 2
+         nothing_planned
+         systemctl restart kubelet; string=$standard
+         end_plugin; plugin $standard/plugins/x.example $standard:$standard:rshared
+         eventually nothing_planned; unpublish 2
+         # With the new root there is nothing to graft, and nothing is remembered of it.
+         sleep 1; string=$root; if grafted; then fail 'grafted'; fi
+         if grep -F '\"grafted\"' /var/lib/csihost/receipt.json; then fail 'remembered'; fi"
+    ));
+}
