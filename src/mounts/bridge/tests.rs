@@ -304,15 +304,18 @@ fn what_is_mounted_below_is_not_hidden() {
     assert_eq!(refused(&facts), ["bridge-hides-mounts"]);
 }
 
+/// The directory of a kubelet that listens there.
+fn listening(canonical: HostPath) -> DirFact {
+    DirFact::Directory { canonical, entries: vec![b"kubelet.sock".to_vec()] }
+}
+
 #[test]
 fn the_root_of_another_kubelet_is_refused_by_its_state() {
     for name in ["pod-resources", "cpu_manager_state"] {
         let mut facts = facts(ROOT, SHARED, &[]);
         let canonical = path(STANDARD_PATH).join(name);
         match name {
-            "pod-resources" => drop(
-                facts.dirs.insert(canonical.clone(), DirFact::Directory { canonical, entries: Vec::new() }),
-            ),
+            "pod-resources" => drop(facts.dirs.insert(canonical.clone(), listening(canonical))),
             _ => drop(facts.files.insert(canonical, crate::model::file::FileFact::Special)),
         }
         assert_eq!(refused(&facts), ["bridge-other-kubelet"], "{name}");
@@ -323,12 +326,15 @@ fn the_root_of_another_kubelet_is_refused_by_its_state() {
 fn a_kubelet_that_is_so_old_that_it_listens_below_the_standard_path_is_no_other_one() {
     let mut facts = facts(ROOT, SHARED, &[]);
     let (there, own) = (path(STANDARD_PATH).join("pod-resources"), path(ROOT).join("pod-resources"));
-    facts.dirs.insert(there.clone(), DirFact::Directory { canonical: there, entries: Vec::new() });
+    facts.dirs.insert(there.clone(), listening(there.clone()));
     facts.dirs.insert(own.clone(), DirFact::Absent { canonical: own });
     assert!(matches!(decided(&facts), Decision::Build(_)));
     // Where none runs, nobody is known to be so old.
     facts.detection.kubelet.as_mut().unwrap().pid = None;
     assert_eq!(refused(&facts), ["bridge-other-kubelet"]);
+    // An empty directory is what a mount point leaves behind.
+    facts.dirs.insert(there.clone(), DirFact::Directory { canonical: there, entries: Vec::new() });
+    assert!(matches!(decided(&facts), Decision::Build(_)));
 }
 
 // ---- what is to be mounted, and by whom
