@@ -13,15 +13,25 @@ pub(crate) const TESTS: &[Test] = &[
             if registered; then fail 'it is registered'; fi"#],
     },
     Test {
-        name: "with the bridge alone the driver registers, and the kubelet's path does not exist in its container",
+        name: "bridged over the driver's sockets, the driver registers after the one command that csihost names",
         scripts: &[r#"
-            no_driver
-            rm -r $standard/plugins $standard/plugins_registry $standard/pods
             older
             apt_get install ./older.deb
             bridged; sandboxed
-            driver
-            eventually 20 registered
+            # Its containers have directories that no kubelet looks into: it runs, and cannot be used.
+            [ "$(kubectl get pods -l app=csi-hostpathplugin -o 'jsonpath={.items[*].status.containerStatuses[*].ready}')" = 'true true' ]
+            if registered; then fail 'it is registered'; fi
+            status 3 csihost check --json >check
+            grep -o "kubectl rollout restart daemonset/[a-z-]* -n [a-z-]*" check | sort -u >command
+            [ "$(cat command)" = 'kubectl rollout restart daemonset/csi-hostpathplugin -n default' ]
+            if csihost probe; then fail "the probe passes"; fi
+            . ./command
+            kubectl rollout status daemonset/csi-hostpathplugin --timeout=60s
+            eventually 20 registered"#],
+    },
+    Test {
+        name: "with the bridge alone the kubelet's path does not exist in the driver's container",
+        scripts: &[r#"
             # docs/contract.md has the error's text.
             eventually 60 event app "create target path: mkdir $root/pods/$(uid app)/volumes/kubernetes.io~csi/v/mount: no such file or directory"
             [ "$(kubectl get pod app -o 'jsonpath={.status.phase}')" = Pending ]

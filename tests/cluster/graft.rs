@@ -38,9 +38,10 @@ pub(crate) const TESTS: &[Test] = &[
         scripts: &["thirty_pods; nothing_planned; sandboxed"],
     },
     Test {
-        // The agent is down for seconds here: a driver that started meanwhile would not be grafted yet.
-        name: "grafted, killing all but the driver and restarting containerd under load costs no volume",
-        scripts: &["faults kubelet csihost containerd node-driver-registrar restart-containerd kubelet"],
+        name: "grafted, killing everything and restarting containerd under load costs no volume",
+        scripts: &[
+            "faults hostpath kubelet csihost hostpath containerd hostpath node-driver-registrar restart-containerd hostpath kubelet",
+        ],
     },
     Test {
         name: "grafted, the pods are back after a reboot",

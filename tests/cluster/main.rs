@@ -12,6 +12,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod align;
 mod contact;
 mod graft;
@@ -31,7 +32,7 @@ pub(crate) struct Test {
 
 /// All tests in the order in which they run: each leaves the node as the next one takes it.
 fn tests() -> impl Iterator<Item = &'static Test> {
-    [contact::TESTS, graft::TESTS, align::TESTS].into_iter().flatten()
+    [contact::TESTS, graft::TESTS, align::TESTS, again::TESTS].into_iter().flatten()
 }
 
 fn main() -> ExitCode {
@@ -76,12 +77,14 @@ fn main() -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Runs a test. Lines of its output that begin with "measured: " are shown.
 fn run(cluster: &mut Cluster, test: &Test) -> Result<(), String> {
     for (at, script) in test.scripts.iter().enumerate() {
         if at > 0 {
             cluster.reboot();
         }
-        cluster.script(script)?;
+        let printed = cluster.script(script)?;
+        printed.lines().filter(|line| line.starts_with("measured: ")).for_each(|line| println!("{line}"));
     }
     Ok(())
 }

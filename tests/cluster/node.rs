@@ -71,11 +71,11 @@ impl Cluster {
         cluster
     }
 
-    /// Runs the script on the node.
+    /// Runs the script on the node, and returns what it printed.
     ///
     /// # Errors
     /// The script failed: what it printed.
-    pub(crate) fn script(&mut self, script: &str) -> Result<(), String> {
+    pub(crate) fn script(&mut self, script: &str) -> Result<String, String> {
         let n = self.next;
         self.next += 1;
         let at = |what: &str| self.out.join(format!("{n}.{what}"));
@@ -88,7 +88,7 @@ impl Cluster {
             if let Ok(status) = fs::read_to_string(at("status")) {
                 let printed = String::from_utf8_lossy(&fs::read(at("out")).unwrap_or_default()).into_owned();
                 return if status.trim() == "0" {
-                    Ok(())
+                    Ok(printed)
                 } else {
                     Err(format!("status {}\n{printed}", status.trim()))
                 };

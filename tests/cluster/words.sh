@@ -273,12 +273,16 @@ moved() { # FROM TO
 # It adds each path once more when the volume is published again, takes away one of both, and never unstages.
 all_unmounted() { sed -i 's/"\(Published\|Staged\)":\[[^]]*\]/"\1":null/g' /var/lib/csi-hostpath-data/state.json; }
 # align: the setting, and once csihost has prepared it, a restart of the kubelet.
-align() {
+align() { prepare_align; restart_kubelet; aligned; }
+prepare_align() {
     settings align
     systemctl reload csihost
     eventually 30 says 'takes effect when the kubelet restarts' csihost status
-    restart_kubelet
-    aligned
+}
+# undone: the undo that waited is complete, by itself: nothing is mounted and neither unit is enabled.
+undone() {
+    ! systemctl -q is-active csihost && ! systemctl -q is-enabled csihost csihost-boot &&
+        ! grep -q ' /var/lib/kubelet/' /proc/1/mountinfo && [ ! -e /var/lib/csihost/receipt.json ]
 }
 diagnose() {
     set +eE

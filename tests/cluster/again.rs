@@ -1,0 +1,67 @@
+//! Once more from the beginning: first contact with grafts, an undo under running pods, and align after it.
+
+use crate::Test;
+
+pub(crate) const TESTS: &[Test] = &[
+    Test {
+        name: "first contact with grafts: from the package to a running pod the rollout is the only step",
+        scripts: &[r#"
+            no_driver
+            # What the driver's hostPath volumes make at the standard path, and nothing else.
+            rm -rf $standard/plugins $standard/plugins_registry $standard/pods
+            driver
+            pod app | kubectl apply -f -
+            eventually 60 event app "driver name $driver not found in the list of registered CSI drivers"
+            settings graft
+            began=$((${EPOCHREALTIME/./} / 1000))
+            apt_get install /share/csihost.deb
+            kubectl rollout restart daemonset/csi-hostpathplugin -n default
+            ready app
+            echo "measured: from apt install to the running pod: $((${EPOCHREALTIME/./} / 1000 - began)) ms"
+            stored app
+            csihost check --json >check || :
+            for id in path-contract driver-not-registered driver-before-bridge; do
+                grep -A1 "\"id\": *\"$id\"" check | grep -q '"pass"' || { cat check; fail "$id does not pass"; }
+            done
+            nothing_planned; sandboxed"#],
+    },
+    Test {
+        name: "an undo under a running pod waits for it and for the driver, and completes by itself",
+        scripts: &[r#"
+            status 3 csihost undo >undo
+            grep -F 'default/app' undo
+            bridged
+            # The pod and the driver go on; the driver still has the kubelet's path when it restarts.
+            kill_container hostpath
+            [ "$(in_pod app cat /data/file)" = 'node app' ]
+            pod during | kubectl apply -f -
+            ready during; stored during
+            delete_pods
+            no_driver
+            rm -f /etc/csihost/csihost.toml
+            eventually 60 undone"#],
+    },
+    Test {
+        name: "aligned after an undo, and undone again, twice",
+        scripts: &[r#"
+            for round in 1 2; do
+                settings align
+                systemctl enable --now csihost-boot csihost
+                csihost apply || :
+                eventually 30 says 'takes effect when the kubelet restarts' csihost status
+                restart_kubelet; aligned
+                driver; eventually 20 registered
+                pod app | kubectl apply -f -
+                ready app; stored app
+                nothing_planned
+                status 3 csihost undo >undo
+                grep -F 'default/app' undo
+                delete_pods
+                no_driver
+                restart_kubelet
+                if aligned; then fail 'still aligned'; fi
+                rm /etc/csihost/csihost.toml
+                eventually 60 undone
+            done"#],
+    },
+];
