@@ -11,6 +11,8 @@ use support::{Node, container};
 /// Words for scripts.
 const WORDS: &str = r#"
     . /share/plugin.sh
+    # The agent is connected to a runtime, which created no container while it was: they are grafted alive.
+    nri=late; runtime
     string=$root dir=$standard/plugins/x.example
     cat >/usr/serve.pl <<'END'
 use Socket;

@@ -11,6 +11,9 @@ use support::{Node, container};
 /// Words for scripts about a plugin and the volumes that it has mounted.
 const WORDS: &str = r#"
     . /share/plugin.sh
+    nri=late; runtime
+    # As at a registrar's end.
+    unregister() { rm "$root/plugins_registry/x.example-reg.sock"; }
     graft() {
         mkdir -p /etc/csihost
         printf '[contract]\ndrivers = ["x.example"]\nrepair = "graft"\n' >/etc/csihost/csihost.toml
@@ -53,7 +56,7 @@ fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
         graft; broken_node; cp /etc/iscsi/iscsid.conf given; install_csihost; string=$root
         bridged
         plugin $standard/plugins/x.example $standard:$standard:rshared
-        eventually grafted
+        eventually grafted; unregister
         publish 1; publish 2
         mkdir -p $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
         in_ns $plugin_pid mount -t tmpfs staged $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
@@ -74,7 +77,7 @@ fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
         # A plugin that restarts has the path again.
         end_plugin
         plugin $standard/plugins/x.example $standard:$standard:rshared
-        eventually grafted
+        eventually grafted; unregister
         unpublish 1
         sleep 7; bridged; grafted; systemctl is-active csihost
         in_ns $plugin_pid umount $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
@@ -104,8 +107,6 @@ fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
             graft; broken_node; install_csihost; string=$root
             plugin $standard/plugins/x.example $standard:$standard:rshared
             eventually grafted
-            systemd-socket-activate -l $root/plugins_registry/x.example-reg.sock /bin/true & registry=$!
-            eventually test -S $root/plugins_registry/x.example-reg.sock
             cat /proc/1/mountinfo >mounts
             for again in 1 2 3; do
                 status 3 csihost undo >said 2>&1 || {{ cat said; false; }}
@@ -117,13 +118,11 @@ fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
             nothing_planned; bridged; grafted
             if grep undo_pending /var/lib/csihost/receipt.json; then fail 'still pending'; fi
             status 3 csihost undo
-            # The registrar's end takes its socket along.
-            kill $registry; rm -f $root/plugins_registry/x.example-reg.sock
+            unregister
             eventually over; disabled csihost
             # Once more, for the reboot.
-            systemctl -q enable csihost csihost-boot; systemctl start csihost-boot csihost; bridged; eventually grafted
-            systemd-socket-activate -l $root/plugins_registry/x.example-reg.sock /bin/true & registry=$!
-            eventually test -S $root/plugins_registry/x.example-reg.sock
+            systemctl -q enable csihost csihost-boot; systemctl start csihost-boot csihost; bridged
+            end_plugin; plugin $standard/plugins/x.example $standard:$standard:rshared; eventually grafted
             status 3 csihost undo"#
         ));
 }

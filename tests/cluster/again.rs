@@ -64,4 +64,35 @@ pub(crate) const TESTS: &[Test] = &[
                 eventually 60 undone
             done"#],
     },
+    Test {
+        // One CPU is the system's; on a machine with one alone there is none to give.
+        name: "aligned under the static CPU manager policy, a pod keeps its CPU and its container",
+        scripts: &[r#"
+            if [ "$(nproc)" -lt 2 ]; then echo 'measured: not tried: the static policy takes two CPUs'; exit 0; fi
+            exclusive() { pod "$@" | sed 's/^    imagePullPolicy: Never/&\n    resources: {limits: {cpu: "1", memory: 64Mi}}/'; }
+            allowed() { in_pod "$1" grep Cpus_allowed_list /proc/self/status; }
+            keeps() { [ "$(allowed "$1")" = "$cpu" ]; }
+            systemctl stop kubelet
+            rm $root/cpu_manager_state
+            printf 'cpuManagerPolicy: static\nreservedSystemCPUs: "0"\n' >>/etc/k8s/kubelet.yaml
+            restart_kubelet
+            exclusive before '{name: memory, emptyDir: {medium: Memory}}' '{mountPath: /data, name: memory}' | kubectl apply -f -
+            ready before
+            cpu=$(allowed before)
+            grep -q "$(uid before)" $root/cpu_manager_state
+            settings align
+            systemctl enable --now csihost-boot csihost
+            eventually 30 says 'takes effect when the kubelet restarts' csihost status
+            restart_kubelet; aligned
+            grep -q "$(uid before)" $standard/cpu_manager_state
+            eventually 30 keeps before
+            [ "$(restarts before)" = 0 ]
+            driver; eventually 20 registered
+            kubectl delete pod before
+            exclusive after | kubectl apply -f -
+            ready after; stored after; keeps after
+            nothing_planned; sandboxed
+            delete_pods
+            no_driver"#],
+    },
 ];
