@@ -113,7 +113,7 @@ fn while_the_agent_is_away_no_driver_is_reached_and_none_can_start() {
         # A driver that was restarted meanwhile, and has nothing of the kubelet yet: it is grafted before it is reached.
         systemctl stop csihost; closed; unreached
         held_back
-        csihost gate open; end_plugin; serves; [ "$(dial $root)" = false ]; csihost gate close; unreached
+        csihost gate open; end_plugin; serves; until [ "$(dial $root)" = false ]; do :; done; csihost gate close; unreached
         dial $root 600 >answers & dialing=$!
         begin=$(now); systemctl start csihost; eventually open
         echo "opened $(($(now) - begin)) ms after systemctl start"

@@ -52,7 +52,8 @@ container() {
         read -r -t 0.005 -u "$never" || :
     done
     started=$((${EPOCHREALTIME/./} / 1000))
-    if [ -n "${nri:-}" ]; then described "$name" "$command" "$@" "${adjusted[@]}" | /share/runtime started; fi
+    # While no plugin is connected (3) there is nothing to report it to.
+    if [ -n "${nri:-}" ]; then described "$name" "$command" "$@" "${adjusted[@]}" | /share/runtime started || [ $? = 3 ]; fi
 }
 exec {never}<> <(:)
 
