@@ -220,3 +220,35 @@ fn a_grafted_plugin_that_restarts_before_the_kubelet_has_its_new_root_is_grafted
          if grep -F '\"grafted\"' /var/lib/csihost/receipt.json; then fail 'remembered'; fi"
     ));
 }
+
+#[test]
+fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_others() {
+    node().run(&format!(
+        r#"{WORDS}
+        broken_node; install_csihost; bridged
+        # As they are left: a staged volume that is published too, and one that is not staged.
+        mkdir -p /var/log/pods
+        stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount
+        mkdir -p $stage; mount -t tmpfs staged $stage
+        leave() {{ # POD SOURCE
+            mkdir -p "$(target "$root" $1)/mount"
+            if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
+            touch -d '20 minutes ago' "$(target "$root" $1)"
+        }}
+        leave staged $stage; leave inline tmpfs
+        # These are nobody's to unmount: a pod that has logs, one with a process, and one that has only just changed.
+        leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
+        leave young tmpfs; touch "$(target "$root" young)"
+        kept() {{ for of in logged young; do mountpoint -q "$(target "$root" $of)/mount" || return 1; done; }}
+        check() {{ csihost check --json >check || :; }}
+        check; grep -F '2 volumes are mounted for pods that are gone' check
+        grep -F 'pvc-staged of the pod with UID uid-staged' check; grep -F 'pvc-inline of the pod with UID uid-inline' check
+        # The command as it is printed.
+        csihost check >text || :
+        sed -n 's/.*\(for m in .*; done\).*/\1/p' text >command; [ -s command ] || {{ cat text; false; }}
+        . ./command
+        kept; nothing_planned
+        if grep -e uid-staged -e uid-inline -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
+        check; if grep -F leftover-mounts check; then cat check; fail 'still found'; fi"#
+    ));
+}

@@ -30,6 +30,8 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     if host.mode() == Mode::Offline {
         return Vec::new();
     }
+    // Not watched: logs and volumes change with each pod, and nothing is done by them.
+    let Ok(host) = &host.aside() else { return Vec::new() };
     let bases: BTreeSet<HostPath> = facts
         .bridge
         .iter()
