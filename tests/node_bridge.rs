@@ -215,10 +215,10 @@ fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it(
 
          csihost undo
          [ -d $volume ]; [ -S $standard/plugins/driver.longhorn.io/csi.sock ]
-         mkdir $standard/pod-resources
+         mkdir $standard/pod-resources; a_socket $standard/pod-resources/kubelet.sock
          csihost plan --json >plan || :
          grep -F bridge-other-kubelet plan
-         rmdir $standard/pod-resources
+         rm -r $standard/pod-resources
          csihost apply; ready",
     );
 }
