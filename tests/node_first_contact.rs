@@ -9,7 +9,7 @@ use support::{Node, container};
 
 const WORDS: &str = r#"
     . /share/plugin.sh
-    string=$root
+    string=$root nri=late; runtime
     # This kernel has no iSCSI.
     settings() { mkdir -p /etc/csihost; printf '[iscsi]\nenabled = false\n[contract]\ndrivers = ["x.example"]\nrepair = "%s"\n' $1 >/etc/csihost/csihost.toml; }
     # The pod of a DaemonSet called x-node.

@@ -10,8 +10,9 @@ install_csihost >/dev/null
 if [ "$repair" = align ]; then eventually 30 says 'takes effect when' csihost status; restart_kubelet; aligned >/dev/null; fi
 driver
 eventually 30 registered
-# What a pod is stuck with does not heal: after so many seconds it is counted.
-patience=90
+# The kills of a round fall into its first seconds. A call that failed is made again up to two minutes later
+# (kubernetes, pkg/util/goroutinemap/exponentialbackoff); what a pod is stuck with after that does not heal.
+killing=15 patience=180
 stuck=()
 while [ "$killed" -lt "$kills" ]; do
     round=$((round + 1)) names=()
@@ -21,9 +22,9 @@ while [ "$killed" -lt "$kills" ]; do
         { echo "round $round: not all of the pods became ready"; kubectl get pods --no-headers | grep -v Running || :; }
     kubectl delete pods "${names[@]}" --wait=false >/dev/null
     # The kills fall into the pods' deletion, at other moments each time.
-    until=$((SECONDS + patience)) left=1
+    until=$((SECONDS + patience)) kill_until=$((SECONDS + killing)) left=1
     while [ "$left" != 0 ] && [ $SECONDS -lt $until ]; do
-        if [ "$killed" -lt "$kills" ]; then
+        if [ "$killed" -lt "$kills" ] && [ $SECONDS -lt $kill_until ]; then
             pid=$(container_pid hostpath) || pid=
             if [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
         fi
