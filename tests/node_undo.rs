@@ -226,6 +226,8 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
     node().run(&format!(
         r#"{WORDS}
         broken_node; install_csihost; bridged
+        # Some pod runs here: where its control group is, those of others would be.
+        plugin $standard/plugins/x.example $standard:$standard:rshared
         # As they are left: a staged volume that is published too, and one that is not staged.
         mkdir -p /var/log/pods
         stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount

@@ -143,6 +143,14 @@ pub(super) async fn settle<M: ServiceManager>(
     (closed && opened).then_some(!changes.close.is_empty() || !changes.open.is_empty())
 }
 
+/// Closes the gates of the receipt that are open, because a container may have started without its mounts.
+pub(super) async fn close_open_ones<M: ServiceManager>(host: &Host, manager: &mut M) {
+    let (Ok(receipt), Ok(table)) = (receipt::load(host), mounts(host)) else { return };
+    let closed = |gate: &Gate| table.gates().iter().any(|mount| mount.point == gate.directory.as_bytes());
+    let open: Vec<Gate> = receipt.gates.into_iter().filter(|gate| !closed(gate)).collect();
+    moved(host, manager, Way::Close, &open, "the container runtime was not connected").await;
+}
+
 /// Moves gates after a reconciliation that is not the agent's: at boot they are closed until the agent
 /// runs, and where no agent is to run they are opened. True where one was moved.
 pub(super) async fn without_agent<M: ServiceManager>(
@@ -224,15 +232,13 @@ fn move_in(host: &Host, way: Way) -> Result<()> {
     };
     let _lock = host.gate_lock()?;
     match (way, ordered) {
-        (Way::Close, Some(directories)) => {
-            directories.iter().try_for_each(|directory| close(host, directory))
-        }
+        (Way::Close, Some(directories)) => close_all(host, directories.iter()),
         (Way::Close, None) => {
             let gates = receipt::load(host)?.gates;
             if gates.is_empty() || is_left_stopped(host) {
                 return Ok(());
             }
-            gates.iter().try_for_each(|gate| close(host, &gate.directory))?;
+            close_all(host, gates.iter().map(|gate| &gate.directory))?;
             journal::done(way.kind(), &drivers(&gates), Some("the agent has ended"));
             Ok(())
         }
@@ -271,6 +277,16 @@ fn own_gates(table: &MountTable, receipt: &Receipt) -> Vec<Vec<u8>> {
             || point.is_some_and(|point| trees.iter().any(|tree| point.starts_with(tree)))
     };
     table.gates().iter().filter(own).map(|gate| gate.point.clone()).collect()
+}
+
+/// Closes each of them, whatever becomes of the others.
+fn close_all<'a>(host: &Host, directories: impl Iterator<Item = &'a HostPath>) -> Result<()> {
+    let failed = |directory| close(host, directory).err().map(|error| format!("{directory}: {error:#}"));
+    let failed: Vec<String> = directories.filter_map(failed).collect();
+    match failed.is_empty() {
+        true => Ok(()),
+        false => bail!("cannot close gates: {}", failed.join("; ")),
+    }
 }
 
 /// Closes a gate; one that is closed stays as it is, and where there is no directory there is nothing to

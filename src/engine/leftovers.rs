@@ -27,7 +27,10 @@ const PODS: [&str; 2] = ["kubepods.slice", "kubepods"];
 
 /// The volumes of pods that are gone; none where anything is unknown.
 pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Leftover> {
-    if host.mode() == Mode::Offline {
+    // Without a kubelet the pods of a node have neither control groups nor an end.
+    if host.mode() == Mode::Offline
+        || facts.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none())
+    {
         return Vec::new();
     }
     // Not watched: logs and volumes change with each pod, and nothing is done by them.
@@ -70,15 +73,16 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     let Some(running) = running(host, proc) else { return Vec::new() };
     candidates.retain(|((pod, _), ..)| !running.contains(pod));
     let gone: BTreeSet<&(String, String)> = candidates.iter().map(|(key, ..)| *key).collect();
-    let others: BTreeSet<Device> = published
+    // Volumes of one server share a device: the directory on it counts too.
+    let others: BTreeSet<(Device, &[u8])> = published
         .iter()
         .filter(|(key, _)| !gone.contains(key))
-        .flat_map(|(_, mounts)| mounts.iter().map(|mount| mount.device))
+        .flat_map(|(_, mounts)| mounts.iter().map(|mount| same(mount)))
         .collect();
     let found = |(key, mounts, minutes): (&(String, String), &Vec<&Mount>, u64)| {
-        let devices: BTreeSet<Device> = mounts.iter().map(|mount| mount.device).collect();
+        let own: BTreeSet<(Device, &[u8])> = mounts.iter().map(|mount| same(mount)).collect();
         let of_stage =
-            staged.iter().filter(|mount| devices.contains(&mount.device) && !others.contains(&mount.device));
+            staged.iter().filter(|mount| own.contains(&same(mount)) && !others.contains(&same(mount)));
         let mut first: Vec<&Vec<u8>> = mounts.iter().map(|mount| &mount.point).collect();
         let mut second: Vec<&Vec<u8>> = of_stage.map(|mount| &mount.point).collect();
         for points in [&mut first, &mut second] {
@@ -89,6 +93,11 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
         Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, points: points.collect() }
     };
     candidates.into_iter().map(found).collect()
+}
+
+/// The directory that a mount shows, wherever it is.
+fn same(mount: &Mount) -> (Device, &[u8]) {
+    (mount.device, &mount.root)
 }
 
 /// The pods that have a directory of logs; `None` where that is not known.
@@ -102,7 +111,12 @@ fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> {
     let mut pods: BTreeSet<String> =
         proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect();
     let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
-    for top in groups.filter(|top| host.exists(top)) {
+    let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
+    // The groups of pods are elsewhere (kubelet, --cgroup-root).
+    if groups.is_empty() {
+        return None;
+    }
+    for top in groups {
         let names = host.list(&top).ok()?;
         let classes = names.iter().filter(|name| name.windows(8).any(|w| w == b"kubepods") || is_class(name));
         for class in classes.map(|name| top.join(name)).chain([top.clone()]) {

@@ -8,7 +8,7 @@ use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
 use super::receipt::{self, Store};
 use super::status;
-use super::undo::{self, Continued};
+use super::undo::{self, Continued, Fate};
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
@@ -169,7 +169,14 @@ async fn continue_undo(host: &Host, config: &Config, started: Instant) -> Result
 pub(super) fn undo_status(continued: &Continued, started: Instant) -> Status {
     let Continued { undoing, seen, steps, settled } = continued;
     let mut status = conclude(seen, steps.clone(), *settled, started);
+    let left = undoing.undone.iter().filter(|undone| matches!(undone.fate, Fate::Left(_))).count();
     status.verdict = match (undoing.pending, undoing.hold.is_empty()) {
+        (false, _) if left > 0 => {
+            format!(
+                "undone except for {left} changes; csihost.service and csihost-boot.service are disabled; run csihost \
+                 undo, which names them"
+            )
+        }
         (false, _) => "undone: csihost.service and csihost-boot.service are disabled".to_owned(),
         (true, true) => "undoing: the rest waits for the kubelet's restart or for a reboot".to_owned(),
         (true, false) => {

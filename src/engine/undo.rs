@@ -251,14 +251,15 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
         let later = |undone: &Undone| matches!(undone.fate, Fate::AtBoot(_) | Fate::Waits);
         let kept = self.fates.iter().any(|undone| undone.fate == Fate::Waits);
         let hold = if kept { hold } else { Hold::default() };
+        let pending = waits_for_link || self.fates.iter().any(later);
+        // What is left for a person is no reason to apply it all again at the next boot.
+        if !pending && !self.by_person && self.host.systemd_booted() {
+            pending::retire_units(self.manager).await;
+        }
         if self.store.receipt.is_empty() {
-            if !self.by_person && self.host.systemd_booted() {
-                pending::retire_units(self.manager).await;
-            }
             self.store.remove()?;
             return Ok(Undoing { undone: self.fates, ..Undoing::default() });
         }
-        let pending = waits_for_link || self.fates.iter().any(later);
         self.store.receipt.undo_pending = pending;
         if self.store.receipt != *before {
             self.store.save()?;

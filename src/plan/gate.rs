@@ -55,7 +55,11 @@ pub fn gates(facts: &Facts, settings: &Settings) -> Vec<Gate> {
         }
     }
     gates.sort();
-    gates.dedup();
+    // One a directory: a driver's name is better than its pod's.
+    let mut seen = BTreeSet::new();
+    gates.sort_by_key(|gate| gate.driver.starts_with("pod "));
+    gates.retain(|gate| seen.insert(gate.directory.clone()));
+    gates.sort();
     gates
 }
 

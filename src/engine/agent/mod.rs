@@ -27,7 +27,7 @@ use rows::{Points, Rows};
 use sources::{Sources, Woken};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use turns::{Turns, Undo};
+use turns::{Connection, Turns, Undo};
 use window::Window;
 
 /// The first pause before a turn that could not be made is tried again; each is twice the one before.
@@ -60,6 +60,7 @@ pub async fn run(host: Host, file: Option<&Path>) -> Result<()> {
         points: Points::default(),
         nri,
         rows: Rows::default(),
+        lost: 0,
         again: false,
         retry: None,
         looked: Instant::now(),
@@ -91,6 +92,8 @@ struct Agent<'a> {
     nri: Nri,
     /// The rows that the last turn saw.
     rows: Rows,
+    /// The runtime's connections that had ended when the last reconciliation began.
+    lost: u64,
     /// Something may have changed that nobody told.
     again: bool,
     /// When a turn is tried again that could not be made, and the pause before.
@@ -263,12 +266,18 @@ impl Agent<'_> {
     /// A turn's end; `None` where it was left, because the agent is to end.
     async fn made(&mut self) -> Option<Result<(Seen, Status)>> {
         self.config.runtime = self.nri.state();
-        // Only then each container that starts is grafted before its first process runs.
-        let connected = self.config.runtime == Runtime::Synchronized;
-        let Self { host, config, turns, sources, notify, fed, .. } = self;
+        let Self { host, config, turns, sources, notify, fed, nri, lost, .. } = self;
+        // Only while no connection has ended since the reconciliation before, each container that started was
+        // grafted before its first process ran.
+        let now = nri.lost();
+        let kept = std::mem::replace(lost, now) == now;
+        let connection = Connection {
+            kept: kept && config.runtime == Runtime::Synchronized,
+            lives: &|| nri.lost() == now && nri.state() == Runtime::Synchronized,
+        };
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
-        let work = turns.make(host, config, connected);
+        let work = turns.make(host, config, &connection);
         tokio::pin!(work);
         let (mut progress, mut moved) = (notify::progress(), Instant::now());
         loop {

@@ -26,6 +26,8 @@ const INDEX: &str = "50";
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause. A socket that appears is noticed at once.
 const PAUSE_LONGEST: Duration = Duration::from_secs(10);
+/// The pause before a socket that is not there is looked for without an event.
+const PAUSE_ABSENT: Duration = Duration::from_secs(60);
 /// A connection that lasted this long was none of a series of failures.
 const LASTED: Duration = Duration::from_secs(10);
 
@@ -35,6 +37,8 @@ struct Report {
     runtime: Runtime,
     /// How many containers have started that may hold a plugin.
     started: u64,
+    /// How many connections have ended: the runtime then may have created a container without its mounts.
+    lost: u64,
 }
 
 /// The connection, which ends when this is dropped.
@@ -100,12 +104,21 @@ impl Nri {
         }
     }
 
+    /// How many connections have ended so far.
+    pub(super) fn lost(&self) -> u64 {
+        self.shared.report.borrow().lost
+    }
+
     /// Takes the data of a reconciliation. The connection is there while plugins are to be grafted.
     pub(super) fn decide(&mut self, wanted: bool, adjust: impl FnOnce(Option<&Adjust>) -> Option<Adjust>) {
         self.shared.with_adjust(|data| *data = adjust(data.as_ref()).filter(|_| wanted));
         match wanted {
             false => self.stop(),
-            true if self.thread.is_none() => self.start(),
+            // A thread that could not begin is started anew by a later reconciliation.
+            true if self.thread.as_ref().is_none_or(|(_, thread)| thread.is_finished()) => {
+                self.stop();
+                self.start();
+            }
             true => {}
         }
     }
@@ -186,18 +199,25 @@ impl Shared {
     }
 
     fn set(&self, runtime: Runtime) {
-        self.report.send_if_modified(|report| std::mem::replace(&mut report.runtime, runtime) != runtime);
+        self.report.send_if_modified(|report| {
+            let before = std::mem::replace(&mut report.runtime, runtime);
+            report.lost += u64::from(before == Runtime::Synchronized && runtime != before);
+            before != runtime
+        });
     }
 
     async fn follow(&self) -> Result<()> {
         let host = Host::open_first()?;
         let socket = HostPath::from(NRI_SOCKET);
         let watched = Watched { paths: [&socket].into(), ..Watched::default() };
-        let mut events = Events::new()?;
+        // Without inotify the socket is found by the pauses alone.
+        let mut events = Events::new().map_err(|error| self.note(Note::Lost(error.to_string()))).ok();
         let (mut pause, mut was_there) = (PAUSE_FIRST, false);
         loop {
             // Before connecting: a socket that appears after a failure is then noticed.
-            events.watch(&host, &watched);
+            if let Some(events) = &mut events {
+                events.watch(&host, &watched);
+            }
             let is_there = host.exists(&socket);
             was_there |= is_there;
             let begun = Instant::now();
@@ -213,12 +233,24 @@ impl Shared {
             if begun.elapsed() >= LASTED {
                 pause = PAUSE_FIRST;
             }
+            let touched = async {
+                match &mut events {
+                    Some(events) => drop(events.touched().await),
+                    None => std::future::pending().await,
+                }
+            };
+            // A watch may be refused or overflow: a socket is looked for in any case.
+            let wait = if is_there { pause } else { PAUSE_ABSENT };
             tokio::select! {
-                _ = events.touched() => {
+                () = touched => {
                     // Listening follows binding.
                     tokio::time::sleep(PAUSE_FIRST).await;
                 }
-                () = tokio::time::sleep(pause), if is_there => pause = (pause * 2).min(PAUSE_LONGEST),
+                () = tokio::time::sleep(wait) => {
+                    if is_there {
+                        pause = (pause * 2).min(PAUSE_LONGEST);
+                    }
+                }
             }
         }
     }

@@ -41,6 +41,14 @@ pub(super) struct Turns {
     told: Told,
 }
 
+/// The connection to the container runtime during a reconciliation.
+pub(super) struct Connection<'a> {
+    /// It has lasted since the reconciliation before.
+    pub(super) kept: bool,
+    /// Returns true while it lasts, since this reconciliation began.
+    pub(super) lives: &'a dyn Fn() -> bool,
+}
+
 /// An undo that the agent continues.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Undo {
@@ -67,17 +75,21 @@ impl Turns {
     /// Makes a turn. It may be dropped while it waits for systemd: the receipt then is as after a
     /// crash, which the next turn settles.
     ///
-    /// `connected` is true while each container that starts is grafted: only then gates are open.
+    /// Gates are open only while `connection` lives. Where it does not, they are closed first: a reconciliation
+    /// takes its time.
     pub(super) async fn make(
         &mut self,
         host: &Host,
         config: &Config,
-        connected: bool,
+        connection: &Connection<'_>,
     ) -> Result<(Seen, Status)> {
         let started = Instant::now();
+        if let (false, Some(systemd)) = (connection.kept, &mut self.systemd) {
+            gate::close_open_ones(host, systemd).await;
+        }
         let _lock = lock(host).await?;
         if receipt::load(host)?.undo_pending {
-            return self.go_on(host, config, connected, started).await;
+            return self.go_on(host, config, connection, started).await;
         }
         self.undoing = Undo::None;
         let kept = self.systemd.is_some();
@@ -90,7 +102,7 @@ impl Turns {
             }
         }
         let (mut seen, steps, settled) = result?;
-        if self.move_gates(host, config, &seen, connected).await
+        if self.move_gates(host, config, &seen, connection).await
             && let Some(systemd) = &mut self.systemd
         {
             seen = look_with(host, config, Ok(systemd)).await?;
@@ -106,7 +118,14 @@ impl Turns {
     }
 
     /// Opens and closes gates as a reconciliation ended; true where one was moved.
-    async fn move_gates(&mut self, host: &Host, config: &Config, seen: &Seen, connected: bool) -> bool {
+    async fn move_gates(
+        &mut self,
+        host: &Host,
+        config: &Config,
+        seen: &Seen,
+        connection: &Connection<'_>,
+    ) -> bool {
+        let connected = (connection.lives)();
         self.gate_failed = false;
         let Some(systemd) = &mut self.systemd else { return false };
         let settings = plan::in_effect(&config.settings, seen.facts.align.as_ref());
@@ -122,7 +141,7 @@ impl Turns {
         &mut self,
         host: &Host,
         config: &Config,
-        connected: bool,
+        connection: &Connection<'_>,
         started: Instant,
     ) -> Result<(Seen, Status)> {
         let before = std::mem::replace(&mut self.undoing, Undo::Waits);
@@ -144,7 +163,7 @@ impl Turns {
         };
         let ends = !continued.undoing.pending;
         // Volumes that are still to be unmounted are reached by the driver that is grafted.
-        self.move_gates(host, config, &continued.seen, connected).await;
+        self.move_gates(host, config, &continued.seen, connection).await;
         let status = undo_status(&continued, started);
         let Continued { seen, .. } = continued;
         let text = Some(status.verdict.clone());

@@ -22,7 +22,7 @@ use crate::model::receipt::{Changed, Receipt};
 use crate::model::volumes::{Hold, Registered, Use};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::unit_text::ALIGN_UNIT;
-use crate::mounts::{resolve, unit_name, volumes};
+use crate::mounts::{resolve, volumes};
 use crate::plan;
 use crate::systemd::ServiceManager;
 use anyhow::{Context, Result};
@@ -31,6 +31,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The kubelet's note beside a published volume, there from before the mount until after the unmount
 /// (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
 const VOLUME_DATA: &str = "vol_data.json";
+
+/// Where a pod's volumes are: mounted, and as raw block devices.
+const VOLUMES: [&str; 2] = ["volumes/kubernetes.io~csi", "volumeDevices/kubernetes.io~csi"];
 
 /// Where files of csihost are that have nothing to do with a volume's path.
 const OTHERS: [&str; 7] = [
@@ -108,29 +111,32 @@ impl<M: ServiceManager> Undo<'_, M> {
         let proc = self.host.proc()?.context("this host has no /proc")?;
         let found = kubelet(self.host, Some(&proc), &said)?;
         // Of a kubelet that was removed from the node only state files are left, which use nothing.
+        // Not watched: they change with each pod.
+        let aside = self.host.aside()?;
         if is_here(&found.detection) {
-            bases.iter().for_each(|base| noted_volumes(self.host, base, &mut hold));
+            // A root of before is no kubelet's to clean up.
+            let former = receipt.bridge.iter().flat_map(|bridge| &bridge.former);
+            for root in former {
+                bases.remove(root);
+            }
+            bases.iter().for_each(|base| noted_volumes(&aside, base, &mut hold));
         }
         let seen = plugins(self.host, &proc, &found, Tables::Needed);
         hold.drivers = registered(self.host, &found.detection, &seen, &table);
-        hold.names = pod_names(self.host);
+        hold.names = pod_names(&aside);
         Ok(hold)
     }
 }
 
-/// Returns true if paths of volumes still depend on what `receipt` has.
+/// Returns true if paths of volumes still depend on what `receipt` has. What is mounted decides, and not who
+/// mounted it: systemd does so at boot, and the container runtime grafts.
 fn is_in_effect(receipt: &Receipt, table: &MountTable) -> bool {
     let standard = HostPath::from(STANDARD_PATH);
-    let mounted = |path: &HostPath| {
-        path.starts_with(&standard) && *path != standard && resolve::top_at(table, path.as_bytes()).is_some()
-    };
+    let bridged = || resolve::below(table, standard.as_bytes()).next().is_some();
     receipt.align.is_some()
-        || receipt.changes.iter().any(|change| match &change.what {
-            Changed::Grafted { .. } => true,
-            Changed::Mounted { path } => mounted(path),
-            Changed::Started { unit } => unit_name::mount_point(unit).is_some_and(|path| mounted(&path)),
-            _ => false,
-        })
+        || !receipt.gates.is_empty()
+        || receipt.changes.iter().any(|change| matches!(change.what, Changed::Grafted { .. }))
+        || receipt.bridge.is_some() && bridged()
 }
 
 /// Returns true if a kubelet runs, or will be started.
@@ -148,15 +154,18 @@ fn noted_volumes(host: &Host, base: &HostPath, hold: &mut Hold) {
         return;
     }
     let Ok(uids) = host.list(&pods) else { return hold.unread.push(pods.to_string()) };
-    for uid in uids {
-        let directory = pods.join(&uid).join("volumes/kubernetes.io~csi");
+    for (uid, of) in uids.iter().flat_map(|uid| VOLUMES.map(|of| (uid, of))) {
+        let directory = pods.join(uid).join(of);
         if !host.exists(&directory) {
             continue;
         }
+        // A raw block volume is an entry by itself.
+        let noted =
+            |name: &&Vec<u8>| of != VOLUMES[0] || host.exists(&directory.join(name).join(VOLUME_DATA));
         match host.list(&directory) {
             Ok(names) => {
-                for name in names.iter().filter(|name| host.exists(&directory.join(name).join(VOLUME_DATA))) {
-                    hold.add(Use::Published { pod: shown(&uid), volume: shown(name) });
+                for name in names.iter().filter(noted) {
+                    hold.add(Use::Published { pod: shown(uid), volume: shown(name) });
                 }
             }
             // It went meanwhile, or nobody can say what is in it.
