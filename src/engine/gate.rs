@@ -35,7 +35,7 @@ const RIGHTS: Rights = Rights { capabilities: &["sys_admin"] };
 /// The agent.
 const AGENT: &str = "csihost.service";
 
-/// Which way a gate is moved.
+/// Direction in which a gate is moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// The kubelet no longer reaches the driver, and no new container can serve it.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The kubelet retries an unmount for minutes, and starts a pod's volumes before its containers.
 const GRACE: u64 = 10;
 
-/// Where the control groups of pods are, by systemd's driver and by cgroupfs', in versions 1 and 2.
+/// Parents of pods' control groups, by systemd's driver and by cgroupfs', in versions 1 and 2.
 const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
 const PODS: [&str; 2] = ["kubepods.slice", "kubepods"];
 

@@ -32,10 +32,10 @@ use window::Window;
 
 /// The first pause before a turn that could not be made is tried again; each is twice the one before.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
-/// The pause between attempts to continue an undo: that the kubelet has taken a volume down is no event.
-const UNDO_PAUSE: Duration = Duration::from_secs(5);
 /// The longest.
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
+/// The pause between attempts to continue an undo: no event reports that the kubelet has taken a volume down.
+const UNDO_PAUSE: Duration = Duration::from_secs(5);
 /// What a part of a turn may take beside one job: systemd reads all its units again.
 const PART: Duration = Duration::from_secs(120);
 

@@ -43,7 +43,7 @@ pub(super) struct Turns {
 
 /// The connection to the container runtime during a reconciliation.
 pub(super) struct Connection<'a> {
-    /// It has lasted since the reconciliation before.
+    /// True if it has lasted since the reconciliation before.
     pub(super) kept: bool,
     /// Returns true while it lasts, since this reconciliation began.
     pub(super) lives: &'a dyn Fn() -> bool,
@@ -55,9 +55,9 @@ pub(super) enum Undo {
     /// There is none.
     #[default]
     None,
-    /// It waits.
+    /// An undo waits in the receipt.
     Waits,
-    /// It is complete, and the agent ends.
+    /// The undo is complete, and the agent ends.
     Complete,
 }
 

@@ -32,10 +32,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
 const VOLUME_DATA: &str = "vol_data.json";
 
-/// Where a pod's volumes are: mounted, and as raw block devices.
+/// Directories of a pod's volumes: mounted ones, and raw block devices.
 const VOLUMES: [&str; 2] = ["volumes/kubernetes.io~csi", "volumeDevices/kubernetes.io~csi"];
 
-/// Where files of csihost are that have nothing to do with a volume's path.
+/// Directories with files of csihost that no volume's path depends on.
 const OTHERS: [&str; 7] = [
     "/etc/iscsi",
     "/var/lib/iscsi",
