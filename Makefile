@@ -61,11 +61,14 @@ MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
-# Installs the Debian packages of the commands that are missing: COMMAND:PACKAGE...
-# Where nothing is missing, the network is not asked.
+# Installs the Debian packages of the commands and files that are missing: COMMAND:PACKAGE or
+# /PATH:PACKAGE... Where nothing is missing, the network is not asked. Recommended packages are not
+# installed: what is needed of them is named (gcc only recommends the C library that it links with).
 define need
 	@missing=(); \
-	for need in $(1); do command -v "$${need%%:*}" >/dev/null || missing+=("$${need##*:}"); done; \
+	for need in $(1); do \
+	    command -v "$${need%%:*}" >/dev/null || [ -e "$${need%%:*}" ] || missing+=("$${need##*:}"); \
+	done; \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
 	    echo "installing $${missing[*]}"; export DEBIAN_FRONTEND=noninteractive; \
 	    apt-get -qq update; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null; \
@@ -74,7 +77,7 @@ endef
 tools: tools-deb tools-rpm tools-nodes
 tools-deb:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= $(MSRV) (https://rustup.rs)' >&2; exit 1; }
-	$(call need,cc:gcc ar:binutils gzip:gzip)
+	$(call need,cc:gcc /usr/lib/x86_64-linux-gnu/rcrt1.o:libc6-dev ar:binutils gzip:gzip)
 	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
 	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
 tools-nodes:
@@ -134,7 +137,8 @@ rpm: deb tools-rpm
 # Everything of one release. The compiler for arm64 is asked for first: where it cannot be had this
 # is said at once, and not after the rest was built.
 packages: tools-deb tools-rpm
-	$(call need,file:file aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu)
+	$(call need,file:file aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu \
+	    /usr/aarch64-linux-gnu/lib/rcrt1.o:libc6-dev-arm64-cross)
 	@rm -rf $(TARGET)/packages; mkdir -p $(TARGET)/packages; \
 	triples=$(AMD64); $(static); \
 	if rustc=$$(packaging/arm64-rustc $(ARM64) $(TARGET)/tools/arm64); then triples+=" $(ARM64)"; fi; \
