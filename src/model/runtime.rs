@@ -24,6 +24,8 @@ pub enum Runtime {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NewContainer {
+    /// Its ID in the runtime.
+    pub id: String,
     /// The UID of its pod.
     pub pod: String,
     /// The Kubernetes namespace of its pod.

@@ -64,9 +64,15 @@ pub struct ConfigureResponse {
     pub events: i32,
 }
 
-/// Argument of `Synchronize`. Pods and containers are not used.
+/// Argument of `Synchronize`.
 #[derive(Clone, PartialEq, Message)]
 pub struct SynchronizeRequest {
+    /// Pods that there are.
+    #[prost(message, repeated, tag = "1")]
+    pub pods: Vec<Pod>,
+    /// Containers that there are.
+    #[prost(message, repeated, tag = "2")]
+    pub containers: Vec<Container>,
     /// True if more of the same follows in another call.
     #[prost(bool, tag = "3")]
     pub more: bool,
@@ -108,6 +114,9 @@ pub struct StateChangeEvent {
 /// `PodSandbox`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Pod {
+    /// The sandbox's ID.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
     /// Its name.
     #[prost(bytes = "vec", tag = "2")]
     pub name: Vec<u8>,
@@ -122,9 +131,18 @@ pub struct Pod {
 /// `Container`.
 #[derive(Clone, PartialEq, Message)]
 pub struct Container {
+    /// The container's ID.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: Vec<u8>,
+    /// The ID of its pod's sandbox.
+    #[prost(bytes = "vec", tag = "2")]
+    pub sandbox: Vec<u8>,
     /// Its name in the pod.
     #[prost(bytes = "vec", tag = "3")]
     pub name: Vec<u8>,
+    /// A number of `ContainerState`.
+    #[prost(int32, tag = "4")]
+    pub state: i32,
     /// Arguments of its first process.
     #[prost(bytes = "vec", repeated, tag = "7")]
     pub args: Vec<Vec<u8>>,
@@ -182,6 +200,7 @@ impl ContainerRequest {
     pub fn into_container(self) -> NewContainer {
         let (pod, container) = (self.pod.unwrap_or_default(), self.container.unwrap_or_default());
         NewContainer {
+            id: text(&container.id),
             pod: text(&pod.uid),
             namespace: text(&pod.namespace),
             name: format!("{}/{}", text(&pod.name), text(&container.name)),
@@ -205,11 +224,15 @@ impl ContainerRequest {
         let (pod, name) = container.name.split_once('/').unwrap_or(("", container.name.as_str()));
         Self {
             pod: Some(Pod {
+                id: Vec::new(),
                 name: pod.as_bytes().to_vec(),
                 uid: container.pod.as_bytes().to_vec(),
                 namespace: container.namespace.as_bytes().to_vec(),
             }),
             container: Some(Container {
+                id: container.id.as_bytes().to_vec(),
+                sandbox: Vec::new(),
+                state: 0,
                 name: name.as_bytes().to_vec(),
                 args: container.args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
                 env: container.env.iter().map(|one| one.as_bytes().to_vec()).collect(),

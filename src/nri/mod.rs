@@ -28,8 +28,13 @@ pub const RUNTIME_SERVICE: &str = "nri.pkg.api.v1alpha1.Runtime";
 /// Numbers of events in a mask: event N is bit N - 1 (containerd/nri, pkg/api/event.go).
 const CREATE_CONTAINER: i32 = 4;
 const POST_START_CONTAINER: i32 = 7;
+const REMOVE_CONTAINER: i32 = 11;
 /// The events that csihost subscribes to.
-pub const EVENTS: i32 = 1 << (CREATE_CONTAINER - 1) | 1 << (POST_START_CONTAINER - 1);
+pub const EVENTS: i32 =
+    1 << (CREATE_CONTAINER - 1) | 1 << (POST_START_CONTAINER - 1) | 1 << (REMOVE_CONTAINER - 1);
+
+/// `ContainerState` of a container whose first process does not run yet.
+pub const CONTAINER_CREATED: i32 = 1;
 
 /// Codes of gRPC.
 const INVALID_ARGUMENT: i32 = 3;
@@ -45,12 +50,15 @@ const REGISTRATION: u32 = 1;
 
 /// Receiver of the runtime's events. No method may wait or do I/O.
 pub trait Handler {
-    /// The runtime reports every container from now on.
-    fn synchronized(&self);
+    /// The runtime reports every container from now on. `created` are those that it has created before and
+    /// not yet started.
+    fn synchronized(&self, created: Vec<NewContainer>);
     /// Returns the mounts to add to a container before it is created.
     fn create(&self, container: &NewContainer) -> Vec<ContainerMount>;
     /// The first process of a container runs.
     fn started(&self, container: &NewContainer);
+    /// A container was removed.
+    fn removed(&self, container: &NewContainer);
 }
 
 /// Why a connection ended.
@@ -100,8 +108,12 @@ pub async fn serve<S>(stream: &mut S, name: &str, index: &str, handler: &impl Ha
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut connection =
-        Connection { stream, decoder: Decoder::default(), handler, ready: Some(Instant::now() + READY) };
+    let mut connection = Connection {
+        stream,
+        decoder: Decoder::default(),
+        handler,
+        synchronizing: Some(Synchronizing::new()),
+    };
     let served = async {
         connection.register(name, index).await?;
         loop {
@@ -119,8 +131,38 @@ struct Connection<'a, S, H> {
     stream: &'a mut S,
     decoder: Decoder,
     handler: &'a H,
-    /// The end of the time for synchronization, until that is done.
-    ready: Option<Instant>,
+    /// Until synchronization is done.
+    synchronizing: Option<Synchronizing>,
+}
+
+/// Synchronization, which may take several calls.
+struct Synchronizing {
+    /// The end of the time for it.
+    until: Instant,
+    pods: Vec<Pod>,
+    /// The containers that are created and not started.
+    created: Vec<Container>,
+}
+
+impl Synchronizing {
+    fn new() -> Self {
+        Self { until: Instant::now() + READY, pods: Vec::new(), created: Vec::new() }
+    }
+
+    fn add(&mut self, request: SynchronizeRequest) {
+        self.pods.extend(request.pods);
+        let created = request.containers.into_iter().filter(|one| one.state == CONTAINER_CREATED);
+        self.created.extend(created);
+    }
+
+    fn containers(self) -> Vec<NewContainer> {
+        let Self { pods, created, .. } = self;
+        let whole = |container: Container| {
+            let pod = pods.iter().find(|pod| pod.id == container.sandbox).cloned();
+            ContainerRequest { pod, container: Some(container) }.into_container()
+        };
+        created.into_iter().map(whole).collect()
+    }
 }
 
 /// The answer to a call, and whether synchronization ends with it.
@@ -157,10 +199,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Connection<'_, S, H> {
                 rest.get_or_insert_with(|| Instant::now() + MESSAGE);
             }
             let read = self.stream.read(&mut buffer);
-            let read = match rest.into_iter().chain(self.ready).min() {
-                Some(until) => timeout_at(until, read).await.map_err(|_| Ended::Late("send"))?,
-                None => read.await,
-            };
+            let read =
+                match rest.into_iter().chain(self.synchronizing.as_ref().map(|state| state.until)).min() {
+                    Some(until) => timeout_at(until, read).await.map_err(|_| Ended::Late("send"))?,
+                    None => read.await,
+                };
             match read? {
                 0 => return Err(Ended::Closed),
                 length => self.decoder.push(buffer.get(..length).unwrap_or_default()),
@@ -179,8 +222,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Connection<'_, S, H> {
                 };
                 let payload = response.encode_to_vec();
                 self.send(&Message { connection: PLUGIN, stream, kind: Kind::Response, payload }).await?;
-                if synchronized && self.ready.take().is_some() {
-                    self.handler.synchronized();
+                if synchronized && let Some(state) = self.synchronizing.take() {
+                    self.handler.synchronized(state.containers());
                 }
                 Ok(())
             }
@@ -197,14 +240,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Connection<'_, S, H> {
         }
     }
 
-    fn answer(&self, payload: &[u8]) -> Answer {
+    fn answer(&mut self, payload: &[u8]) -> Answer {
         match self.call(payload) {
             Ok((payload, synchronized)) => (Ok(payload), synchronized),
             Err(status) => (Err(status), false),
         }
     }
 
-    fn call(&self, payload: &[u8]) -> Result<(Vec<u8>, bool), Status> {
+    fn call(&mut self, payload: &[u8]) -> Result<(Vec<u8>, bool), Status> {
         let request: Request = decode(payload)?;
         let argument = request.payload.as_slice();
         if request.service != PLUGIN_SERVICE {
@@ -213,7 +256,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Connection<'_, S, H> {
         let result = match request.method.as_str() {
             "Configure" => ConfigureResponse { events: EVENTS }.encode_to_vec(),
             "Synchronize" => {
-                let more = decode::<SynchronizeRequest>(argument)?.more;
+                let request = decode::<SynchronizeRequest>(argument)?;
+                let more = request.more;
+                if let Some(state) = &mut self.synchronizing {
+                    state.add(request);
+                }
                 return Ok((SynchronizeResponse { more }.encode_to_vec(), !more));
             }
             "CreateContainer" => {
@@ -226,11 +273,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, H: Handler> Connection<'_, S, H> {
                 self.handler.started(&decode::<ContainerRequest>(argument)?.into_container());
                 Vec::new()
             }
+            "RemoveContainer" => {
+                self.handler.removed(&decode::<ContainerRequest>(argument)?.into_container());
+                Vec::new()
+            }
             // NRI before 0.11 reports events without an answer by this one method.
             "StateChange" => {
                 let StateChangeEvent { event, pod, container } = decode(argument)?;
-                if event == POST_START_CONTAINER {
-                    self.handler.started(&ContainerRequest { pod, container }.into_container());
+                let container = ContainerRequest { pod, container }.into_container();
+                match event {
+                    POST_START_CONTAINER => self.handler.started(&container),
+                    REMOVE_CONTAINER => self.handler.removed(&container),
+                    _ => {}
                 }
                 Vec::new()
             }

@@ -19,8 +19,9 @@ impl Recorder {
 }
 
 impl Handler for Recorder {
-    fn synchronized(&self) {
+    fn synchronized(&self, created: Vec<NewContainer>) {
         self.push("synchronized");
+        created.iter().for_each(|one| self.push(&format!("created {} {} {}", one.id, one.pod, one.name)));
     }
     fn create(&self, container: &NewContainer) -> Vec<ContainerMount> {
         self.push(&format!("create {}", container.name));
@@ -28,6 +29,9 @@ impl Handler for Recorder {
     }
     fn started(&self, container: &NewContainer) {
         self.push(&format!("started {}", container.name));
+    }
+    fn removed(&self, container: &NewContainer) {
+        self.push(&format!("removed {}", container.name));
     }
 }
 
@@ -115,9 +119,11 @@ fn a_runtime_is_served_from_registration_to_shutdown() {
     let (events, ended) = run(|mut peer| async move {
         peer.registered(None).await;
         let configured = peer.call("Configure", Vec::new()).await;
-        assert_eq!(ConfigureResponse::decode(configured.payload.as_slice()).unwrap().events, 0x48);
+        assert_eq!(ConfigureResponse::decode(configured.payload.as_slice()).unwrap().events, 0x448);
         for more in [true, false] {
-            let answer = peer.call("Synchronize", SynchronizeRequest { more }.encode_to_vec()).await;
+            let answer = peer
+                .call("Synchronize", SynchronizeRequest { more, ..Default::default() }.encode_to_vec())
+                .await;
             assert_eq!(SynchronizeResponse::decode(answer.payload.as_slice()).unwrap().more, more);
         }
         let request = ContainerRequest::of(&container());
@@ -127,8 +133,9 @@ fn a_runtime_is_served_from_registration_to_shutdown() {
         let bare = ContainerRequest::of(&NewContainer::default()).encode_to_vec();
         assert_eq!(peer.call("CreateContainer", bare).await.payload, Vec::<u8>::new());
         peer.call("PostStartContainer", request.encode_to_vec()).await;
+        peer.call("RemoveContainer", request.encode_to_vec()).await;
         let (pod, container) = (request.pod, request.container);
-        for event in [POST_START_CONTAINER, 6] {
+        for event in [POST_START_CONTAINER, REMOVE_CONTAINER, 6] {
             let change = StateChangeEvent { event, pod: pod.clone(), container: container.clone() };
             assert_eq!(peer.call("StateChange", change.encode_to_vec()).await.status, None);
         }
@@ -136,9 +143,63 @@ fn a_runtime_is_served_from_registration_to_shutdown() {
     });
     assert_eq!(
         events,
-        ["synchronized", "create pod/driver", "create /", "started pod/driver", "started pod/driver"]
+        [
+            "synchronized",
+            "create pod/driver",
+            "create /",
+            "started pod/driver",
+            "removed pod/driver",
+            "started pod/driver",
+            "removed pod/driver"
+        ]
     );
     assert!(matches!(ended, Ended::Closed), "{ended}");
+}
+
+#[test]
+fn containers_that_are_created_and_not_started_come_with_their_pods() {
+    let (events, _) = run(|mut peer| async move {
+        peer.registered(None).await;
+        let bytes = |text: &str| text.as_bytes().to_vec();
+        let pod = |id: &str| Pod {
+            id: bytes(id),
+            uid: bytes(&format!("uid-{id}")),
+            name: bytes(&format!("pod-{id}")),
+            ..Pod::default()
+        };
+        let container = |id: &str, sandbox: &str, state| Container {
+            id: bytes(id),
+            sandbox: bytes(sandbox),
+            state,
+            name: bytes("driver"),
+            ..Container::default()
+        };
+        // A container may come before its pod. 3 is CONTAINER_RUNNING.
+        let parts = [
+            (vec![], vec![container("c1", "a", CONTAINER_CREATED), container("c2", "a", 3)], true),
+            (vec![pod("b"), pod("a")], vec![], true),
+            (
+                vec![],
+                vec![container("c3", "b", CONTAINER_CREATED), container("c4", "no", CONTAINER_CREATED)],
+                false,
+            ),
+        ];
+        for (pods, containers, more) in parts {
+            peer.call("Synchronize", SynchronizeRequest { pods, containers, more }.encode_to_vec()).await;
+        }
+        // Synchronization happens once.
+        let again = SynchronizeRequest { containers: vec![container("c5", "a", 1)], ..Default::default() };
+        peer.call("Synchronize", again.encode_to_vec()).await;
+    });
+    assert_eq!(
+        events,
+        [
+            "synchronized",
+            "created c1 uid-a pod-a/driver",
+            "created c3 uid-b pod-b/driver",
+            "created c4  /driver"
+        ]
+    );
 }
 
 #[test]

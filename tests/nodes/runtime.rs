@@ -1,9 +1,10 @@
 //! A stand-in for a container runtime that speaks NRI, in the test nodes: it accepts a plugin and creates
 //! no container, but asks the plugin about one that is described.
 //!
-//! `runtime serve` listens for a plugin; the last one that comes counts. `runtime create` and `runtime
-//! started` read the description of a container (JSON, `model::runtime::NewContainer`) from standard
-//! input and send the event. `create` prints the mounts that the plugin adds, as SOURCE:POINT:PROPAGATION,
+//! `runtime serve` listens for a plugin; the last one that comes counts. `runtime create`, `runtime
+//! started` and `runtime removed` read the description of a container (JSON, `model::runtime::NewContainer`)
+//! from standard input and send the event; `runtime created` has it reported to the next plugin as created and
+//! not started. `create` prints the mounts that the plugin adds, as SOURCE:POINT:PROPAGATION,
 //! and on standard error how long the answer took. Status 3: there is no plugin.
 
 // A test: whatever is not as expected may end it.
@@ -11,9 +12,9 @@
 
 use csihost::model::runtime::{NRI_SOCKET, NewContainer};
 use csihost::nri::{
-    ConfigureResponse, ContainerRequest, CreateContainerResponse, Decoder, EVENTS, Kind, Message, PLUGIN,
-    PLUGIN_SERVICE, RUNTIME, RegisterPluginRequest, Request, Response, SynchronizeRequest,
-    SynchronizeResponse, encode,
+    CONTAINER_CREATED, ConfigureResponse, Container, ContainerRequest, CreateContainerResponse, Decoder,
+    EVENTS, Kind, Message, PLUGIN, PLUGIN_SERVICE, Pod, RUNTIME, RegisterPluginRequest, Request, Response,
+    SynchronizeRequest, SynchronizeResponse, encode,
 };
 use prost::Message as _;
 use std::io::{self, Read as _, Write as _};
@@ -32,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 fn main() -> io::Result<()> {
     match std::env::args().nth(1).as_deref() {
         Some("serve") => serve(),
-        Some(event @ ("create" | "started")) => ask(event),
-        _ => panic!("runtime serve|create|started"),
+        Some(event @ ("create" | "created" | "started" | "removed")) => ask(event),
+        _ => panic!("runtime serve|create|created|started|removed"),
     }
 }
 
@@ -45,7 +46,7 @@ struct Plugin {
 }
 
 impl Plugin {
-    fn accept(stream: UnixStream) -> io::Result<Self> {
+    fn accept(stream: UnixStream, created: &[NewContainer]) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut plugin = Self { stream, decoder: Decoder::default(), calls: 0 };
@@ -57,9 +58,17 @@ impl Plugin {
         plugin.write(RUNTIME, message.stream, Kind::Response, Response::default().encode_to_vec())?;
         let configured = plugin.call("Configure", Vec::new())?;
         assert_eq!(ConfigureResponse::decode(configured.as_slice()).unwrap().events, EVENTS);
+        let (mut pods, mut containers) = (Vec::new(), Vec::new());
+        for one in created {
+            let ContainerRequest { pod, container } = ContainerRequest::of(one);
+            let sandbox = one.pod.as_bytes().to_vec();
+            pods.push(Pod { id: sandbox.clone(), ..pod.unwrap() });
+            containers.push(Container { sandbox, state: CONTAINER_CREATED, ..container.unwrap() });
+        }
         // In two parts, as of a node with many containers.
-        for more in [true, false] {
-            let answer = plugin.call("Synchronize", SynchronizeRequest { more }.encode_to_vec())?;
+        for (more, pods, containers) in [(true, pods, Vec::new()), (false, Vec::new(), containers)] {
+            let request = SynchronizeRequest { pods, containers, more };
+            let answer = plugin.call("Synchronize", request.encode_to_vec())?;
             assert_eq!(SynchronizeResponse::decode(answer.as_slice()).unwrap().more, more);
         }
         println!("plugin {}-{} is synchronized", name.plugin_idx, name.plugin_name);
@@ -112,12 +121,14 @@ fn listen(path: &str) -> io::Result<UnixListener> {
 
 fn serve() -> io::Result<()> {
     let plugin: Arc<Mutex<Option<Plugin>>> = Arc::default();
+    let created: Arc<Mutex<Vec<NewContainer>>> = Arc::default();
     let control = listen(CONTROL)?;
     let plugins = listen(NRI_SOCKET)?;
-    let current = Arc::clone(&plugin);
+    let (current, waiting) = (Arc::clone(&plugin), Arc::clone(&created));
     std::thread::spawn(move || {
         for stream in plugins.incoming() {
-            match Plugin::accept(stream.unwrap()) {
+            let created = waiting.lock().unwrap().clone();
+            match Plugin::accept(stream.unwrap(), &created) {
                 Ok(new) => *current.lock().unwrap() = Some(new),
                 Err(error) => println!("a plugin is lost: {error}"),
             }
@@ -129,6 +140,11 @@ fn serve() -> io::Result<()> {
         stream.read_to_string(&mut order)?;
         let (event, container) = order.split_once('\n').unwrap();
         let container: NewContainer = serde_json::from_str(container).unwrap();
+        if event == "created" {
+            created.lock().unwrap().push(container);
+            continue;
+        }
+        created.lock().unwrap().retain(|one| one.id != container.id);
         let mut current = plugin.lock().unwrap();
         let answer = match current.as_mut().map(|plugin| order_of(plugin, event, &container)) {
             Some(Ok(answer)) => answer,
@@ -146,8 +162,13 @@ fn serve() -> io::Result<()> {
 
 fn order_of(plugin: &mut Plugin, event: &str, container: &NewContainer) -> io::Result<String> {
     let request = ContainerRequest::of(container).encode_to_vec();
-    if event == "started" {
-        plugin.call("PostStartContainer", request)?;
+    let method = match event {
+        "started" => Some("PostStartContainer"),
+        "removed" => Some("RemoveContainer"),
+        _ => None,
+    };
+    if let Some(method) = method {
+        plugin.call(method, request)?;
         return Ok(String::new());
     }
     let begun = Instant::now();

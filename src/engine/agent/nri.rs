@@ -35,7 +35,7 @@ const LASTED: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Report {
     runtime: Runtime,
-    /// How many containers have started that may hold a plugin.
+    /// How many containers have started that may hold a plugin, or left [`Shared::unstarted`].
     started: u64,
     /// How many connections have ended: the runtime then may have created a container without its mounts.
     lost: u64,
@@ -63,6 +63,8 @@ const NOTES: usize = 64;
 #[derive(Debug)]
 struct Shared {
     adjust: Mutex<Option<Adjust>>,
+    /// Containers that the runtime had created before it reported them, and has not started.
+    unstarted: Mutex<Vec<NewContainer>>,
     notes: Mutex<Vec<Note>>,
     report: watch::Sender<Report>,
 }
@@ -85,7 +87,12 @@ impl Nri {
     pub(super) fn new() -> Self {
         let report = watch::Sender::new(Report::default());
         Self {
-            shared: Arc::new(Shared { adjust: Mutex::default(), notes: Mutex::default(), report }),
+            shared: Arc::new(Shared {
+                adjust: Mutex::default(),
+                unstarted: Mutex::default(),
+                notes: Mutex::default(),
+                report,
+            }),
             thread: None,
         }
     }
@@ -102,6 +109,15 @@ impl Nri {
             Runtime::Synchronized if locked(&self.shared.adjust).is_none() => Runtime::Disconnected,
             state => state,
         }
+    }
+
+    /// True if each container of the named drivers that starts now has its mounts: the connection is there, and
+    /// none was created before it was, and is still to start.
+    pub(super) fn grafts_all(&self) -> bool {
+        let unstarted = locked(&self.shared.unstarted);
+        let lacks = |adjust: &Adjust| unstarted.iter().any(|container| adjust.mounts(container).is_ok());
+        self.state() == Runtime::Synchronized
+            && !self.shared.with_adjust(|adjust| adjust.as_ref().is_none_or(lacks))
     }
 
     /// How many connections have ended so far.
@@ -194,6 +210,14 @@ impl Shared {
         }
     }
 
+    /// Forgets a container that was not started; false if it was none of them.
+    fn has_left(&self, container: &NewContainer) -> bool {
+        let mut unstarted = locked(&self.unstarted);
+        let before = unstarted.len();
+        unstarted.retain(|one| one.id != container.id);
+        unstarted.len() != before
+    }
+
     fn state(&self) -> Runtime {
         self.report.borrow().runtime
     }
@@ -274,7 +298,8 @@ async fn connect(host: &Host, socket: &HostPath) -> Result<UnixStream> {
 }
 
 impl Handler for Shared {
-    fn synchronized(&self) {
+    fn synchronized(&self, created: Vec<NewContainer>) {
+        *locked(&self.unstarted) = created;
         self.note(Note::Connected);
         self.set(Runtime::Synchronized);
     }
@@ -291,7 +316,13 @@ impl Handler for Shared {
         let decided = self.with_adjust(|adjust| adjust.as_ref().map(|adjust| adjust.mounts(container)));
         // A container that has the kubelet's pods may be a plugin: its contract is looked at, and one that was
         // created while the connection was not there is grafted.
-        if !matches!(decided, None | Some(Err(Unadjusted::NoPods))) {
+        if self.has_left(container) || !matches!(decided, None | Some(Err(Unadjusted::NoPods))) {
+            self.report.send_modify(|report| report.started += 1);
+        }
+    }
+
+    fn removed(&self, container: &NewContainer) {
+        if self.has_left(container) {
             self.report.send_modify(|report| report.started += 1);
         }
     }

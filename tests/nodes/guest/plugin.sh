@@ -68,7 +68,7 @@ described() {
         mounts+=",{\"kind\":\"bind\",\"source\":\"$source\",\"destination\":\"$point\",\"options\":[\"rbind\",\"$propagation\"]}"
     done
     for word in $2; do words+=",\"${word//[\'\"]/}\""; done
-    printf '{"pod":"%s","namespace":"storage","name":"%s","args":[%s],"mounts":[%s]}' "${pod:-$POD}" "driver-abcde/$1" "${words#,}" "${mounts#,}"
+    printf '{"id":"%s","pod":"%s","namespace":"storage","name":"%s","args":[%s],"mounts":[%s]}' "$1" "${pod:-$POD}" "driver-abcde/$1" "${words#,}" "${mounts#,}"
 }
 
 # plugin SOCKET-DIRECTORY(of the host) [BIND]...: a driver and its registrar; sets $plugin_pid.
