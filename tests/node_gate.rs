@@ -42,20 +42,22 @@ END
         container registrar "registrar $(command -v bash) -c 'sleep 1000; :' x --csi-address=/csi/csi.sock --kubelet-registration-path=$standard/plugins/x.example/csi.sock" \
             "$dir:/csi:rprivate"
         registrar_pid=$pid
-        container driver "driver $(command -v perl) /usr/serve.pl --endpoint=unix:///csi/csi.sock --drivername=x.example" \
-            "$dir:/csi:rprivate" "$standard:$standard:rshared"
+        driver_is container
         plugin_pid=$pid
     }
-    # held_back: a new one cannot listen, and ends.
+    # driver_is: a container of the driver as COMMAND... takes it: NAME COMMAND-LINE BIND...
+    driver_is() {
+        "$@" driver "driver $(command -v perl) /usr/serve.pl --endpoint=unix:///csi/csi.sock --drivername=x.example" \
+            "$dir:/csi:rprivate" "$standard:$standard:rshared"
+    }
+    # held_back: no container with the directory can be created, of driver or registrar, by either name.
     held_back() {
-        (container driver "driver $(command -v perl) /usr/serve.pl --endpoint=unix:///csi/csi.sock --drivername=x.example" \
-            "$dir:/csi:rprivate" "$standard:$standard:rshared") >held 2>&1 || :
-        local try
-        for try in {1..200}; do
-            if grep -q 'bind: Read-only file system' /run/test/driver.log; then return 0; fi
-            sleep 0.01
+        local of
+        if (driver_is container) >held 2>&1; then fail 'it was not held back'; fi
+        grep -F "$dir" held
+        for of in $dir $root/plugins/x.example; do
+            if mount --rbind $of /mnt 2>held; then fail "$of is bound"; fi
         done
-        cat held /run/test/driver.log; fail 'it was not held back'
     }
     dial() { perl /usr/dial.pl $1/plugins/x.example/csi.sock ${2:-1}; }
     # As the kubelet dials it, and by the name that the driver thinks.
@@ -70,6 +72,9 @@ END
         for try in {1..400}; do if "$@" >tried 2>&1; then return 0; fi; sleep 0.05; done
         cat tried; grep -F x.example /proc/1/mountinfo || :; fail "never: $*"
     }
+    # plugins: how many the runtime has accepted so far.
+    plugins() { journalctl -q --no-pager -u runtime | grep -c 'is synchronized'; }
+    more_than() { [ "$(plugins)" -gt $1 ]; }
     main() { systemctl show -P MainPID csihost; }
     now() { echo $((${EPOCHREALTIME/./} / 1000)); }
     agent() {
@@ -121,6 +126,17 @@ fn while_the_agent_is_away_no_driver_is_reached_and_none_can_start() {
         if grep -x false answers; then fail 'it was reached without the graft'; fi
         grep -cx true answers
         reached; grafted; nothing_planned
+
+        # One that the runtime had created before the agent connected, and has not started: it will run without
+        # the mounts, so the gate opens when it has started and is grafted, or when it is removed.
+        for how in started removed; do
+            systemctl stop csihost; closed
+            driver_is described | /share/runtime created
+            before=$(plugins); systemctl start csihost
+            eventually more_than $before; sleep 1; closed; found fail
+            driver_is described | /share/runtime $how
+            eventually open; reached; found pass
+        done
 
         # One that dies while the agent does has to wait for it.
         mkdir -p /run/systemd/system/csihost.service.d

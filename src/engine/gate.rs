@@ -20,13 +20,14 @@ use crate::model::unit::{ActiveState, FileState, UnitName, UnitState};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::plan::{self, UNITS, gate};
 use crate::report::journal;
-use crate::systemd::{Rights, ServiceManager, Transient};
+use crate::systemd::{Rights, ServiceManager, Systemd, Transient};
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// The verb of the process that closes and opens; it is not for people.
 const VERB: &str = "gate";
-/// The variable that lists the directories; without it all gates are meant.
+/// The variable with the [`Order`]; without it all gates are meant.
 const ORDER: &str = "CSIHOST_GATE";
 /// Some mounts are milliseconds; a node under load may be slow.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,17 +62,29 @@ impl Way {
     }
 }
 
+/// The gates to move, for the process that moves them.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    directories: Vec<HostPath>,
+    /// The process that gives the order, and its start time in clock ticks since boot (proc_pid_stat(5)).
+    giver: (i32, u64),
+}
+
 /// Has gates moved by a process of its own.
 async fn run<M: ServiceManager>(host: &Host, manager: &mut M, way: Way, gates: &[Gate]) -> Result<()> {
     let own = host.own_program().context("csihost does not find its own program")?;
     if host.trust(&own) != Trust::Root {
         bail!("{own}, this program, is not run as root: others than root can change it, or it was replaced");
     }
-    let directories: Vec<&HostPath> = gates.iter().map(|gate| &gate.directory).collect();
+    let proc = host.proc()?.context("there is no /proc here")?;
+    let pid = i32::try_from(std::process::id()).context("the process ID is no PID")?;
+    let started = proc.started(pid).context("cannot read the start time of this process")?;
+    let directories = gates.iter().map(|gate| gate.directory.clone()).collect();
+    let order = Order { directories, giver: (pid, started) };
     let what = Transient {
         description: format!("{} the gate of {} for csihost", way.word(), drivers(gates).join(", ")),
         commands: vec![(own, vec![VERB.to_owned(), way.word().to_owned()])],
-        environment: vec![(ORDER.to_owned(), serde_json::to_string(&directories)?)],
+        environment: vec![(ORDER.to_owned(), serde_json::to_string(&order)?)],
         patience: PATIENCE,
         rights: Some(RIGHTS),
     };
@@ -151,6 +164,16 @@ pub(super) async fn close_open_ones<M: ServiceManager>(host: &Host, manager: &mu
     moved(host, manager, Way::Close, &open, "the container runtime was not connected").await;
 }
 
+/// The same over a connection to systemd of its own. Without one it does nothing: what ends the agent
+/// closes them.
+pub(super) async fn close_without_connection(host: &Host, config: &Config) {
+    if host.systemd_booted()
+        && let Ok(mut systemd) = Systemd::connect(config.settings.job_timeout).await
+    {
+        close_open_ones(host, &mut systemd).await;
+    }
+}
+
 /// Moves gates after a reconciliation that is not the agent's: at boot they are closed until the agent
 /// runs, and where no agent is to run they are opened. True where one was moved.
 pub(super) async fn without_agent<M: ServiceManager>(
@@ -224,15 +247,13 @@ pub fn move_gates(way: Way) -> Result<()> {
 /// The same, in the mount namespace of process 1.
 fn move_in(host: &Host, way: Way) -> Result<()> {
     let order = std::env::var(ORDER).ok();
-    let ordered: Option<Vec<HostPath>> = match &order {
-        Some(order) => {
-            Some(serde_json::from_str(order).context("the gates that were ordered are not understood")?)
-        }
+    let order: Option<Order> = match &order {
+        Some(order) => Some(serde_json::from_str(order).with_context(|| format!("{ORDER} is no order"))?),
         None => None,
     };
     let _lock = host.gate_lock()?;
-    match (way, ordered) {
-        (Way::Close, Some(directories)) => close_all(host, directories.iter()),
+    match (way, order) {
+        (Way::Close, Some(Order { directories, .. })) => close_all(host, directories.iter()),
         (Way::Close, None) => {
             let gates = receipt::load(host)?.gates;
             if gates.is_empty() || is_left_stopped(host) {
@@ -242,7 +263,11 @@ fn move_in(host: &Host, way: Way) -> Result<()> {
             journal::done(way.kind(), &drivers(&gates), Some("the agent has ended"));
             Ok(())
         }
-        (Way::Open, Some(directories)) => {
+        (Way::Open, Some(Order { directories, giver })) => {
+            // systemd may run an order after its giver has ended, and after the gates were closed for that.
+            if !lives(host, giver)? {
+                bail!("the process {} that ordered this has ended", giver.0);
+            }
             let table = mounts(host)?;
             let asked = |gate: &&Mount| directories.iter().any(|of| of.as_bytes() == gate.point);
             let points = table.gates().iter().filter(asked).map(|gate| gate.point.clone()).collect();
@@ -253,6 +278,11 @@ fn move_in(host: &Host, way: Way) -> Result<()> {
             open(host, own_gates(&mounts(host)?, &receipt))
         }
     }
+}
+
+/// Returns true if the process has not ended.
+fn lives(host: &Host, (pid, started): (i32, u64)) -> Result<bool> {
+    Ok(host.proc()?.context("there is no /proc here")?.started(pid) == Some(started))
 }
 
 /// Returns true at the end of an agent that was stopped and is not to be started again: systemd sets the
@@ -289,25 +319,38 @@ fn close_all<'a>(host: &Host, directories: impl Iterator<Item = &'a HostPath>) -
     }
 }
 
-/// Closes a gate; one that is closed stays as it is, and where there is no directory there is nothing to
-/// reach.
+/// Closes a gate, so that no container can be created with its directory. One that is closed stays as it is,
+/// and where there is no directory there is nothing to reach.
 fn close(host: &Host, directory: &HostPath) -> Result<()> {
-    let closed = |table: &MountTable, on: u64| {
-        table.gates().iter().any(|gate| gate.id == on && gate.point == directory.as_bytes())
-    };
     let Some(on) = host.gate_mount(directory)? else { return Ok(()) };
     let table = mounts(host)?;
-    if closed(&table, on) {
-        return Ok(());
+    if let Some(gate) = closed(&table, directory, on) {
+        return hold_back(host, &table, gate);
     }
     if table.by_id(on).is_none() {
         bail!("{directory} is on a mount that process 1 does not have; run csihost in its mount namespace");
     }
     host.close_gate(directory)?;
-    match host.gate_mount(directory)? {
-        Some(on) if closed(&mounts(host)?, on) => Ok(()),
-        _ => bail!("{directory} was mounted over meanwhile"),
+    let (on, table) = (host.gate_mount(directory)?, mounts(host)?);
+    match on.and_then(|on| closed(&table, directory, on)) {
+        Some(gate) => hold_back(host, &table, gate),
+        None => bail!("{directory} was mounted over meanwhile"),
     }
+}
+
+/// The mount that closes a directory, if that is the mount `on` which is uppermost there.
+fn closed<'a>(table: &'a MountTable, directory: &HostPath, on: u64) -> Option<&'a Mount> {
+    table.gates().iter().find(|gate| gate.id == on && gate.point == directory.as_bytes())
+}
+
+/// Holds containers back at a gate and at its copies, which came to other paths by propagation.
+fn hold_back(host: &Host, table: &MountTable, gate: &Mount) -> Result<()> {
+    for copy in table.gates().iter().filter(|copy| copy.device == gate.device && !copy.unbindable) {
+        if let Ok(directory) = HostPath::parse(&copy.point) {
+            host.hold_back(&directory, copy.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens the gates at these points, with those that came by propagation, which go with them.

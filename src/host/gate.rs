@@ -11,7 +11,7 @@ use crate::model::gate::{GATE_SOURCE, GATE_TYPE};
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::OFlag;
-use nix::mount::{MntFlags, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
     fsconfig_set_string, fsmount, fsopen, move_mount,
@@ -25,6 +25,21 @@ impl Host {
         let cover = cover().map_err(errno).map_err(failed("make what covers", directory))?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         move_mount(&cover, "", &target, "", flags).map_err(errno).map_err(failed("mount at", directory))
+    }
+
+    /// Makes the mount `id` at a directory unbindable (mount_namespaces(7)): a container that is created with
+    /// this directory fails to start, and the kubelet starts it again later. Without this it would keep the
+    /// empty directory for as long as it runs. A shared mount takes no unbindable one, so this follows.
+    ///
+    /// Does nothing where another mount, or none, is there.
+    pub fn hold_back(&self, directory: &HostPath, id: u64) -> Result<()> {
+        let gate = self.gate_handle(directory)?;
+        if mount_of(&gate).map_err(failed("look at the mount of", directory))? != id {
+            return Ok(());
+        }
+        let none: Option<&str> = None;
+        mount(none, fd_path(&gate).as_str(), none, MsFlags::MS_UNBINDABLE, none)
+            .map_err(failed("make unbindable", directory))
     }
 
     /// Unmounts the mount `id` at a directory; false where another mount, or none, is there.

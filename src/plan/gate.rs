@@ -70,27 +70,34 @@ pub struct Changes {
     pub open: Vec<Gate>,
     /// To be closed.
     pub close: Vec<Gate>,
-    /// The drivers of which a plugin violates its contract.
-    pub violated: BTreeSet<String>,
+    /// The directories of gates behind which a plugin violates its contract.
+    pub violated: BTreeSet<HostPath>,
 }
 
 /// The gates that the agent moves. `connected` is true while it grafts each container that starts;
-/// `before` are the drivers that were violated when the reconciliation before ended: a plugin that
+/// `before` are the gates of violated contracts when the reconciliation before ended: a plugin that
 /// only just started is about to be grafted, and closes nothing.
-pub fn changes(facts: &Facts, settings: &Settings, connected: bool, before: &BTreeSet<String>) -> Changes {
-    let violated: BTreeSet<String> = named_plugins(facts, settings)
-        .filter(|(_, contract)| !contract.holds)
-        .map(|(plugin, contract)| name(plugin, contract))
-        .collect();
+pub fn changes(facts: &Facts, settings: &Settings, connected: bool, before: &BTreeSet<HostPath>) -> Changes {
+    let trees = trees(facts);
+    let mut violated = BTreeSet::new();
+    for (plugin, contract) in named_plugins(facts, settings).filter(|(_, contract)| !contract.holds) {
+        // A plugin without a name may listen in the directory of one that has a name.
+        violated.extend(socket_directory(&facts.mounts, &trees, plugin));
+        let driver = name(plugin, contract);
+        let of_driver = facts.gates.iter().filter(|gate| gate.driver == driver);
+        violated.extend(of_driver.map(|gate| gate.directory.clone()));
+    }
     let closed: BTreeSet<&Gate> = facts.closed_gates().collect();
     let (mut open, mut close) = (Vec::new(), Vec::new());
     for gate in &facts.gates {
-        let is_violated = violated.contains(&gate.driver);
+        let is_violated = violated.contains(&gate.directory);
         // Without a kubelet no plugin is known, and none is dialled.
         let may_open = connected && !is_violated && facts.plugins.kubelet.is_some();
         match closed.contains(gate) {
             true if may_open => open.push(gate.clone()),
-            false if !connected || is_violated && before.contains(&gate.driver) => close.push(gate.clone()),
+            false if !connected || is_violated && before.contains(&gate.directory) => {
+                close.push(gate.clone())
+            }
             _ => {}
         }
     }

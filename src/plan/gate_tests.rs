@@ -14,8 +14,10 @@ const PLUGIN: &str = "300 299 0:60 / / rw - overlay overlay rw\n\
     301 300 8:1 /srv/k/plugins/x.example /csi rw - ext4 /dev/sda1 rw\n\
     302 300 8:1 /srv/k/pods /var/lib/kubelet/pods rw shared:1 - ext4 /dev/sda1 rw\n";
 
+const DIRECTORY: &str = "/var/lib/kubelet/plugins/x.example";
+
 fn gate() -> Gate {
-    let directory = HostPath::from("/var/lib/kubelet/plugins/x.example");
+    let directory = HostPath::from(DIRECTORY);
     Gate { driver: "x.example".to_owned(), directory }
 }
 
@@ -90,18 +92,22 @@ fn a_gate_opens_when_the_driver_is_grafted_and_closes_when_nobody_grafts_it() {
     let closed = format!("{HOST}{GATE}");
     let node = |holds, table| Facts { gates: vec![gate()], ..node("/var/lib/kubelet", holds, table) };
     let moved = |facts: &Facts, connected, before: &[&str]| {
-        let before = before.iter().map(|&name| name.to_owned()).collect();
+        let before = before.iter().map(|path| HostPath::parse(path.as_bytes()).unwrap()).collect();
         let changes = changes(facts, &graft_it(), connected, &before);
         (changes.open.len(), changes.close.len(), changes.violated.len())
     };
     assert_eq!(moved(&node(true, &closed), true, &[]), (1, 0, 0));
     assert_eq!(moved(&node(true, &closed), false, &[]), (0, 0, 0));
-    assert_eq!(moved(&node(false, &closed), true, &["x.example"]), (0, 0, 1));
+    assert_eq!(moved(&node(false, &closed), true, &[DIRECTORY]), (0, 0, 1));
     assert_eq!(moved(&node(true, HOST), true, &[]), (0, 0, 0));
     assert_eq!(moved(&node(true, HOST), false, &[]), (0, 1, 0));
     // One that only just started closes nothing; one that stays as it is does.
     assert_eq!(moved(&node(false, HOST), true, &[]), (0, 0, 1));
-    assert_eq!(moved(&node(false, HOST), true, &["x.example"]), (0, 1, 1));
+    assert_eq!(moved(&node(false, HOST), true, &[DIRECTORY]), (0, 1, 1));
+    // Another plugin, which the settings name by its namespace, in the same directory.
+    let named =
+        Facts { gates: vec![Gate { driver: "other.example".to_owned(), ..gate() }], ..node(false, &closed) };
+    assert_eq!(moved(&named, true, &[]), (0, 0, 1));
     let mut without = node(true, &closed);
     without.plugins.kubelet = None;
     assert_eq!(moved(&without, true, &[]), (0, 0, 0));

@@ -12,6 +12,7 @@ mod turns;
 mod window;
 
 use super::config::{Config, load};
+use super::gate;
 use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
@@ -273,8 +274,18 @@ impl Agent<'_> {
         let kept = std::mem::replace(lost, now) == now;
         let connection = Connection {
             kept: kept && config.runtime == Runtime::Synchronized,
-            lives: &|| nri.lost() == now && nri.state() == Runtime::Synchronized,
+            lives: &|| nri.lost() == now && nri.grafts_all(),
         };
+        // A reconciliation may wait for minutes; gates close meanwhile.
+        let mut changes = nri.changes();
+        let closing = async {
+            while nri.lost() == now {
+                changes.changed().await;
+            }
+            gate::close_without_connection(host, config).await;
+            std::future::pending().await
+        };
+        tokio::pin!(closing);
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
         let work = turns.make(host, config, &connection);
@@ -285,6 +296,7 @@ impl Agent<'_> {
                 biased;
                 () = sources.end() => return None,
                 made = &mut work => return Some(made),
+                () = &mut closing => {}
                 () = tokio::time::sleep_until((*fed + every).into()) => {
                     let now = Instant::now();
                     if notify::progress() != progress {

@@ -32,8 +32,8 @@ pub(super) struct Turns {
     systemd: Option<Systemd>,
     /// What is left alone.
     pub(super) fights: Fights,
-    /// The drivers of which a plugin violated its contract when the last reconciliation ended.
-    violated: BTreeSet<String>,
+    /// The gates of plugins that violated their contract when the last reconciliation ended.
+    violated: BTreeSet<HostPath>,
     /// A gate could not be opened or closed.
     pub(super) gate_failed: bool,
     /// How far an undo is that waits in the receipt.
@@ -84,8 +84,10 @@ impl Turns {
         connection: &Connection<'_>,
     ) -> Result<(Seen, Status)> {
         let started = Instant::now();
-        if let (false, Some(systemd)) = (connection.kept, &mut self.systemd) {
-            gate::close_open_ones(host, systemd).await;
+        match &mut self.systemd {
+            _ if connection.kept => {}
+            Some(systemd) => gate::close_open_ones(host, systemd).await,
+            None => gate::close_without_connection(host, config).await,
         }
         let _lock = lock(host).await?;
         if receipt::load(host)?.undo_pending {
