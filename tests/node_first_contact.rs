@@ -40,7 +40,7 @@ fn a_driver_that_was_there_first_is_bridged_over_and_found_until_its_pods_are_re
         broken_node; install_program; named
         driver
         [ -S $standard/plugins/x.example/csi.sock ]; [ -S $standard/plugins_registry/x.example-reg.sock ]
-        found driver-not-registered fail 'run csihost apply, which makes'
+        found driver-not-registered fail 'run csihost apply, which mounts'
         settings graft
         csihost apply >said 2>&1; cat said; bridged; nothing_planned
         # The bridge propagated into its pods, which are grafted, and not into its registry: the contract holds.

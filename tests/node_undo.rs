@@ -61,8 +61,12 @@ fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
         mkdir -p $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
         in_ns $plugin_pid mount -t tmpfs staged $root/plugins/kubernetes.io/csi/x.example/staged/globalmount
         cat /proc/1/mountinfo >mounts
+        # The kubelet keeps its note of a pod that it lost track of for ever.
+        left=$root/pods/uid-left/volumes/kubernetes.io~csi/pvc
+        mkdir -p $left; touch $left/vol_data.json; touch -d '20 minutes ago' $left
         status 3 csihost undo >said 2>&1 || {{ cat said; false; }}
         cat said
+        if grep uid-left said; then fail 'it waits for a pod that is gone'; fi
         grep -F 'pod default/web-1 (UID uid-1): 1 volume' said
         grep -F 'pod default/web-2 (UID uid-2): 1 volume' said
         grep -F 'staged volume staged' said; grep -F 'delete these pods or drain the node' said
@@ -113,8 +117,8 @@ fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
                 grep -F 'driver x.example, registered through the bridge: pod' said
                 same mounts /proc/1/mountinfo; grafted
             done
-            # Given up, and begun anew.
-            says 'it is given up' csihost apply
+            # Cancelled, and begun anew.
+            says 'the pending undo is cancelled' csihost apply
             nothing_planned; bridged; grafted
             if grep undo_pending /var/lib/csihost/receipt.json; then fail 'still pending'; fi
             status 3 csihost undo

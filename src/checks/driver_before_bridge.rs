@@ -1,4 +1,4 @@
-//! Pure: whether the containers of each driver were made before the bridge, and so have the directories that it covers.
+//! Check: drivers whose containers were created before the bridge, and so have the directories beneath it.
 
 use super::contract::few;
 use super::driver_not_registered::named;
@@ -10,29 +10,25 @@ use crate::mounts::registration::Registration;
 
 const ID: &str = "driver-before-bridge";
 
-/// Nothing where there is no driver, or nothing that could cover its directories is wanted.
+/// No finding where no driver runs, or where nothing can be mounted over its directories.
 pub(super) fn check(facts: &Facts, all: &[Registration]) -> Option<Finding> {
     let kubelet = facts.plugins.kubelet.as_ref()?;
     let older: Vec<&Registration> = all.iter().filter(|one| !one.covered.is_empty()).collect();
     if older.is_empty() {
         let bridged = !all.is_empty() && (kubelet.root != KubeletRoot::standard() || facts.align.is_some());
         return bridged.then(|| {
-            Finding::new(
-                ID,
-                CheckStatus::Pass,
-                "the drivers' containers have no directory that a mount covers since",
-            )
+            Finding::new(ID, CheckStatus::Pass, "no driver's container was created before the bridge")
         });
     }
     let names = few(older.iter().map(|one| named(one)));
     let why = |one: &&Registration| {
         let at = one.covered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        format!("{} has directories of before at {at} in its containers", named(one))
+        format!("the containers of {} still have the directories beneath at {at}", named(one))
     };
     let finding = Finding::new(
         ID,
         CheckStatus::Fail,
-        format!("started before the bridge, or another mount over the kubelet's directories: {names}"),
+        format!("created before the bridge, or before another mount over the kubelet's directories: {names}"),
     )
     .detail(format!(
         "{}: the kubelet finds none of its sockets, and none of the volumes that it mounts there",

@@ -1,4 +1,6 @@
-//! Pure: whether each driver that runs here is registered with this kubelet.
+//! Check: drivers that run on this node and are not registered with its kubelet.
+//!
+//! Input: how each driver registers (`mounts::registration`), and what `csihost apply` would do about a bridge.
 
 use super::contract::few;
 use super::restart::restart;
@@ -6,13 +8,34 @@ use crate::model::bytes::shown;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
-use crate::mounts::bridge::STANDARD_PATH;
+use crate::mounts::bridge::{Decision, STANDARD_PATH};
 use crate::mounts::registration::{Registration, Registry};
 
 const ID: &str = "driver-not-registered";
 
-/// Nothing where no driver with a registrar runs.
-pub(super) fn check(facts: &Facts, all: &[Registration]) -> Option<Finding> {
+/// Effect of `csihost apply` on a driver that registers below the standard path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bridging {
+    /// It builds a bridge.
+    Built,
+    /// It refuses the bridge.
+    Refused,
+    /// The settings want no bridge.
+    Disabled,
+}
+
+impl Bridging {
+    /// The effect of a decision about the bridge.
+    pub(super) fn of(decision: &Decision) -> Self {
+        match decision {
+            Decision::Build(_) => Self::Built,
+            _ => Self::Refused,
+        }
+    }
+}
+
+/// No finding where no driver with a registrar runs.
+pub(super) fn check(facts: &Facts, all: &[Registration], bridging: Bridging) -> Option<Finding> {
     let kubelet = facts.plugins.kubelet.as_ref()?;
     let known = all.iter().filter(|one| one.registry.is_some()).count();
     if known == 0 {
@@ -42,7 +65,7 @@ pub(super) fn check(facts: &Facts, all: &[Registration]) -> Option<Finding> {
             "{why}; pods with its volumes do not start: driver name {first} not found in the list of registered CSI \
              drivers"
         ))
-        .remedy(few(missing.iter().map(|one| remedy(facts, one, registry))));
+        .remedy(few(missing.iter().map(|one| remedy(facts, one, registry, bridging))));
     Some(finding)
 }
 
@@ -57,12 +80,13 @@ pub(super) fn named(one: &Registration) -> String {
 fn why(one: &Registration, registry: &HostPath) -> String {
     match &one.registry {
         Some(Registry::Covered) => format!(
-            "registers in a directory that was covered after its containers were made, and the kubelet looks in {registry}"
+            "registers in a directory over which something was mounted after its containers were created, and the \
+             kubelet looks in {registry}"
         ),
         Some(Registry::Elsewhere { inside, host }) => match host {
             Some(host) => format!("registers in {host}, and the kubelet looks in {registry}"),
             None => format!(
-                "registers in {inside} of its container, which is no directory of the host that still has a name, and \
+                "registers in {inside} of its container, a directory that no path of the host leads to any more, and \
                  the kubelet looks in {registry}"
             ),
         },
@@ -71,21 +95,32 @@ fn why(one: &Registration, registry: &HostPath) -> String {
     }
 }
 
-fn remedy(facts: &Facts, one: &Registration, registry: &HostPath) -> String {
+fn remedy(facts: &Facts, one: &Registration, registry: &HostPath, bridging: Bridging) -> String {
     let restart = || restart(facts, &one.owner, one.pid);
     let standard = HostPath::from(STANDARD_PATH).join("plugins_registry");
     match &one.registry {
-        // What its volumes need is what its registration needs: the kubelet's root.
+        // Volumes and registration need the same setting: the kubelet's root.
         Some(Registry::Elsewhere { host: Some(host), .. }) if *host != standard => {
             let broken = facts.contracts.iter().find(|contract| contract.pid == one.pid && !contract.holds);
-            broken.and_then(|contract| contract.remedy.clone()).unwrap_or_else(|| {
-                format!("let the driver register in {registry} in place of {host}, by its setting for the kubelet's root")
-            })
+            broken.and_then(|contract| contract.remedy.clone()).unwrap_or_else(|| by_setting(registry, host))
         }
-        Some(Registry::Elsewhere { host: Some(_), .. }) => {
-            format!("run csihost apply, which makes {standard} the kubelet's; then {}", restart())
-        }
+        Some(Registry::Elsewhere { host: Some(host), .. }) => match bridging {
+            Bridging::Built => {
+                format!("run csihost apply, which mounts {registry} at {standard}; then {}", restart())
+            }
+            Bridging::Refused => format!(
+                "follow the remedy of the check bridge, run csihost apply, then {}; or {}",
+                restart(),
+                by_setting(registry, host)
+            ),
+            Bridging::Disabled => by_setting(registry, host),
+        },
         Some(Registry::Kubelet) if !one.settled => "wait a minute, then run csihost check".to_owned(),
         _ => restart(),
     }
+}
+
+/// The remedy for a driver that is set up for another kubelet root.
+fn by_setting(registry: &HostPath, host: &HostPath) -> String {
+    format!("let the driver register in {registry} in place of {host}, by its setting for the kubelet's root")
 }

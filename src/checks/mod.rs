@@ -35,9 +35,11 @@ pub use node::node;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::plan::Plan;
+use crate::mounts::bridge::decide;
 use crate::mounts::registration::registrations;
 use crate::profile::{Chosen, OsRelease};
 use crate::settings::Settings;
+use driver_not_registered::Bridging;
 use newer::Place;
 
 /// All checks, in the order in which they are shown.
@@ -58,8 +60,8 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.push(kubelet::check(facts));
     findings.push(kubernetes::version(facts, settings));
     findings.extend(kubernetes::flexvolume_dir(facts, settings));
+    let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
     if needs.is_some() {
-        let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
         findings.extend(bridge::check(facts, &names, settings.bridge.enabled));
         if settings.bridge.enabled {
             findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
@@ -68,7 +70,11 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.extend(leftovers::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     let registered = registrations(&facts.plugins, &facts.mounts);
-    findings.extend(driver_not_registered::check(facts, &registered));
+    let bridging = match needs.is_some() && settings.bridge.enabled {
+        true => Bridging::of(&decide(facts, &names)),
+        false => Bridging::Disabled,
+    };
+    findings.extend(driver_not_registered::check(facts, &registered, bridging));
     findings.extend(driver_before_bridge::check(facts, &registered));
     findings.extend(gate::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()

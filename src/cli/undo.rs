@@ -58,11 +58,11 @@ fn users(undoing: &Undoing) -> String {
         (false, _) => {}
         (true, true) => text.push_str(
             "csihost.service completes the undo by itself, and is then disabled with csihost-boot.service. \
-             csihost apply gives the undo up.\n",
+             csihost apply cancels the undo.\n",
         ),
         (true, false) => text.push_str(
             "csihost.service does not run: run csihost undo again then, or reboot with csihost-boot.service enabled, \
-             which completes the undo. csihost apply gives the undo up.\n",
+             which completes the undo. csihost apply cancels the undo.\n",
         ),
     }
     text

@@ -5,11 +5,13 @@
 //! [`GRACE`]. The kubelet makes the logs' directory before it starts anything of a pod and removes it
 //! once all containers of a deleted pod have ended (kubernetes, pkg/kubelet/kuberuntime/kuberuntime_gc.go,
 //! `evictPodLogsDirectories`). What cannot be read is never taken for absent.
+//!
+//! A volume that is staged and that no pod has published is none of them: the kubelet stages a volume before
+//! it makes the pod's directory for it, so the node cannot tell it from one that is about to be published.
 
-use crate::detect::owner;
+use super::pods;
 use crate::host::Host;
 use crate::host::process::Proc;
-use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Mode};
 use crate::model::mount::{Device, Mount};
 use crate::model::path::HostPath;
@@ -18,12 +20,9 @@ use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::volumes::csi_mounts;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The kubelet retries an unmount for minutes, and starts a pod's volumes before its containers.
-const GRACE: u64 = 10;
-
-/// Parents of pods' control groups, by systemd's driver and by cgroupfs', in versions 1 and 2.
-const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
-const PODS: [&str; 2] = ["kubepods.slice", "kubepods"];
+/// Minutes without a change after which a volume's directory counts as left. The kubelet retries an unmount
+/// for minutes, and mounts a pod's volumes before it starts its containers.
+pub(super) const GRACE: u64 = 10;
 
 /// The volumes of pods that are gone; none where anything is unknown.
 pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Leftover> {
@@ -54,7 +53,7 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     if published.is_empty() {
         return Vec::new();
     }
-    let Some(logged) = logged(host) else { return Vec::new() };
+    let Some(logged) = pods::logged(host) else { return Vec::new() };
     let quiet = |pod: &str, volume: &str| {
         let directory =
             |base: &HostPath| base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
@@ -70,7 +69,7 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
         return Vec::new();
     }
     // The processes of a node are read only where there is somebody to look for.
-    let Some(running) = running(host, proc) else { return Vec::new() };
+    let Some(running) = pods::running(host, proc) else { return Vec::new() };
     candidates.retain(|((pod, _), ..)| !running.contains(pod));
     let gone: BTreeSet<&(String, String)> = candidates.iter().map(|(key, ..)| *key).collect();
     // Volumes of one server share a device: the directory on it counts too.
@@ -98,38 +97,4 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
 /// The directory that a mount shows, wherever it is.
 fn same(mount: &Mount) -> (Device, &[u8]) {
     (mount.device, &mount.root)
-}
-
-/// The pods that have a directory of logs; `None` where that is not known.
-fn logged(host: &Host) -> Option<BTreeSet<String>> {
-    let names = host.list(&HostPath::from("/var/log/pods")).ok()?;
-    Some(names.iter().filter_map(|name| Some(shown(name.rsplit(|&b| b == b'_').next()?))).collect())
-}
-
-/// The pods that have a process or a control group; `None` where that is not known.
-fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> {
-    let mut pods: BTreeSet<String> =
-        proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect();
-    let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
-    let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
-    // The groups of pods are elsewhere (kubelet, --cgroup-root).
-    if groups.is_empty() {
-        return None;
-    }
-    for top in groups {
-        let names = host.list(&top).ok()?;
-        let classes = names.iter().filter(|name| name.windows(8).any(|w| w == b"kubepods") || is_class(name));
-        for class in classes.map(|name| top.join(name)).chain([top.clone()]) {
-            // A control group that is gone has no pod, and a file none either.
-            for name in host.list(&class).unwrap_or_default() {
-                pods.extend(owner(&[b"0::/", name.as_slice()].concat()).pod);
-            }
-        }
-    }
-    Some(pods)
-}
-
-/// Returns true if `name` is a class of pods under cgroupfs' driver.
-fn is_class(name: &[u8]) -> bool {
-    name == b"burstable" || name == b"besteffort"
 }

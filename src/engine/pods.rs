@@ -1,13 +1,21 @@
-//! Engine: pods of this node by the directories of their logs, `NAMESPACE_NAME_UID` (kubernetes,
-//! pkg/kubelet/kuberuntime/helpers.go, `BuildPodLogsDirectory`). The kubelet makes them whatever the container runtime is.
+//! Engine: pods of this node, by the directories of their logs, `NAMESPACE_NAME_UID` (kubernetes,
+//! pkg/kubelet/kuberuntime/helpers.go, `BuildPodLogsDirectory`), and by their processes and control groups. The
+//! kubelet makes the directories, whatever the container runtime is.
 
+use crate::detect::owner;
 use crate::host::Host;
+use crate::host::process::Proc;
+use crate::model::bytes::shown;
 use crate::model::contract::PodName;
 use crate::model::path::HostPath;
 use crate::settings::{Repair, Settings};
 use std::collections::{BTreeMap, BTreeSet};
 
 const POD_LOGS: &str = "/var/log/pods";
+
+/// Parents of pods' control groups, by systemd's driver and by cgroupfs', in versions 1 and 2.
+const GROUPS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/systemd"];
+const PODS: [&str; 2] = ["kubepods.slice", "kubepods"];
 
 /// The pods of the namespaces that the settings name, where something is done to pods: by UID.
 pub(super) fn pods_of(host: &Host, settings: &Settings) -> BTreeSet<String> {
@@ -41,6 +49,40 @@ fn pod(directory: &[u8]) -> Option<(String, PodName)> {
     };
     let whole = parts.next().is_none() && [namespace, name, uid].into_iter().all(is_name);
     whole.then(|| (uid.to_owned(), PodName { namespace: namespace.to_owned(), name: name.to_owned() }))
+}
+
+/// The UIDs of pods that have a directory of logs, whatever else it is called; `None` where that is not known.
+pub(super) fn logged(host: &Host) -> Option<BTreeSet<String>> {
+    let names = host.list(&HostPath::from(POD_LOGS)).ok()?;
+    Some(names.iter().filter_map(|name| Some(shown(name.rsplit(|&b| b == b'_').next()?))).collect())
+}
+
+/// The UIDs of pods that have a process or a control group; `None` where that is not known.
+pub(super) fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> {
+    let mut pods: BTreeSet<String> =
+        proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect();
+    let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
+    let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
+    // The groups of pods are elsewhere (kubelet, --cgroup-root).
+    if groups.is_empty() {
+        return None;
+    }
+    for top in groups {
+        let names = host.list(&top).ok()?;
+        let classes = names.iter().filter(|name| name.windows(8).any(|w| w == b"kubepods") || is_class(name));
+        for class in classes.map(|name| top.join(name)).chain([top.clone()]) {
+            // A control group that is gone has no pod, and a file none either.
+            for name in host.list(&class).unwrap_or_default() {
+                pods.extend(owner(&[b"0::/", name.as_slice()].concat()).pod);
+            }
+        }
+    }
+    Some(pods)
+}
+
+/// Returns true if `name` is a class of pods under cgroupfs' driver.
+fn is_class(name: &[u8]) -> bool {
+    name == b"burstable" || name == b"besteffort"
 }
 
 #[cfg(test)]

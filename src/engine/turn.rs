@@ -109,7 +109,7 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
         if config.boot && host.mode() == Mode::Live {
             return continue_undo(host, config, started).await;
         }
-        give_undo_up(host)?;
+        cancel_undo(host)?;
     }
     let (seen, steps, settled) = match &mut manager(host, config).await {
         Manager::Systemd(manager) => {
@@ -187,11 +187,11 @@ pub(super) fn undo_status(continued: &Continued, started: Instant) -> Status {
 }
 
 /// A person's `apply` after an undo that waits: the node is to be ready again.
-fn give_undo_up(host: &Host) -> Result<()> {
+fn cancel_undo(host: &Host) -> Result<()> {
     let mut store = Store::open(host)?;
     store.receipt.undo_pending = false;
     store.save()?;
-    journal::undo_ended("an undo was waiting; it is given up, and the node is made ready again");
+    journal::undo_ended("the pending undo is cancelled by csihost apply");
     Ok(())
 }
 

@@ -112,12 +112,22 @@ struct Undo<'a, M> {
     fates: Vec<Undone>,
     /// True if a person has asked for it just now, and not the receipt.
     by_person: bool,
+    /// True if a change was left because an attempt failed: another one may succeed.
+    failed: bool,
 }
 
 impl<'a, M: ServiceManager> Undo<'a, M> {
     fn new(host: &'a Host, config: &'a Config, manager: &'a mut M, by_person: bool) -> Result<Self> {
         let store = Store::open(host)?;
-        Ok(Self { host, manager, settings: &config.settings, store, fates: Vec::new(), by_person })
+        Ok(Self {
+            host,
+            manager,
+            settings: &config.settings,
+            store,
+            fates: Vec::new(),
+            by_person,
+            failed: false,
+        })
     }
 
     async fn run(mut self) -> Result<Undoing> {
@@ -155,10 +165,14 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
             let target = drivers.join(" ");
             let fate = match gate::forget(self.host, self.manager, &mut self.store).await {
                 Ok(()) => Fate::Restored,
-                Err(error) => Fate::Left(format!("{error:#}")),
+                Err(error) => {
+                    self.failed = true;
+                    Fate::Left(format!("{error:#}"))
+                }
             };
             match &fate {
-                Fate::Left(why) => journal::left("gate", &target, why),
+                Fate::Left(why) if self.by_person => journal::left("gate", &target, why),
+                Fate::Left(_) => {}
                 _ => journal::undone("gate", &target),
             }
             self.fates.push(Undone { target, what: "gate", fate });
@@ -251,7 +265,8 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
         let later = |undone: &Undone| matches!(undone.fate, Fate::AtBoot(_) | Fate::Waits);
         let kept = self.fates.iter().any(|undone| undone.fate == Fate::Waits);
         let hold = if kept { hold } else { Hold::default() };
-        let pending = waits_for_link || self.fates.iter().any(later);
+        // A person reads of a failure and repeats the undo; where nobody is there, the agent does.
+        let pending = waits_for_link || self.failed && !self.by_person || self.fates.iter().any(later);
         // What is left for a person is no reason to apply it all again at the next boot.
         if !pending && !self.by_person && self.host.systemd_booted() {
             pending::retire_units(self.manager).await;
@@ -302,7 +317,10 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
         target: String,
         fate: Result<Fate>,
     ) -> Result<()> {
-        let fate = fate.unwrap_or_else(|error| Fate::Left(format!("{error:#}")));
+        let fate = fate.unwrap_or_else(|error| {
+            self.failed = true;
+            Fate::Left(format!("{error:#}"))
+        });
         match &fate {
             Fate::Restored => {
                 journal::undone(what, &target);

@@ -1,5 +1,6 @@
 //! CSI volumes that are mounted on this node, and what keeps an undo waiting.
 
+use super::contract::PodName;
 use super::path::HostPath;
 use std::collections::BTreeMap;
 
@@ -54,8 +55,8 @@ pub struct Hold {
     pub drivers: Vec<Registered>,
     /// Paths that could not be read: a volume may be there.
     pub unread: Vec<String>,
-    /// `NAMESPACE/NAME` of pods by UID, where the node has them.
-    pub names: BTreeMap<String, String>,
+    /// The names of pods by UID, where the node has them.
+    pub names: BTreeMap<String, PodName>,
 }
 
 /// As many pods are named in one line.
@@ -89,7 +90,7 @@ impl Hold {
     /// A pod as a person finds it in the cluster.
     fn pod(&self, uid: &str) -> String {
         match self.names.get(uid) {
-            Some(name) => format!("pod {name} (UID {uid})"),
+            Some(PodName { namespace, name }) => format!("pod {namespace}/{name} (UID {uid})"),
             None => format!("pod with UID {uid}"),
         }
     }
@@ -141,7 +142,8 @@ mod tests {
         for (pod, volume) in [("u-1", "a"), ("u-1", "b"), ("u-1", "a"), ("u-2", "c")] {
             hold.add(Use::Published { pod: pod.to_owned(), volume: volume.to_owned() });
         }
-        hold.names.insert("u-1".to_owned(), "default/web".to_owned());
+        let web = PodName { namespace: "default".to_owned(), name: "web".to_owned() };
+        hold.names.insert("u-1".to_owned(), web);
         hold.drivers.push(Registered { driver: "d.example".to_owned(), pod: Some("u-3".to_owned()) });
         assert_eq!(
             hold.lines(),

@@ -138,11 +138,11 @@ pub struct Span {
 impl Span {
     /// Why it is mounted, in a plan.
     pub fn reason(&self) -> String {
-        let reason = format!("{} is to be the kubelet's {}", self.place, self.what);
+        let reason = format!("drivers look for the kubelet's {} at {}", self.what, self.place);
         match self.covers.as_slice() {
             [] => reason,
             sockets => format!(
-                "{reason}; it covers {}, which no kubelet uses: the pods of these drivers have to be restarted",
+                "{reason}; this hides {}, which no kubelet uses, until the pods of these drivers are restarted",
                 few(sockets)
             ),
         }

@@ -149,6 +149,13 @@ pub fn registrations(plugins: &Plugins, host: &MountTable) -> Vec<Registration> 
     all.collect()
 }
 
+/// The plugin that is registered with the kubelet under the socket `path`, and so is reached by it.
+pub fn reached_by<'a>(plugins: &'a Plugins, host: &MountTable, path: &HostPath) -> Option<&'a Plugin> {
+    let all = plugins.found.iter().zip(registrations(plugins, host));
+    let registered = all.filter(|(_, one)| one.registry == Some(Registry::Kubelet) && !one.without_socket);
+    registered.map(|(plugin, _)| plugin).find(|plugin| plugin.registration.as_ref() == Some(path))
+}
+
 /// The paths of a container at which it has a directory that is covered on the host: of its own mounts, and of its sockets.
 fn covered_in(seat: &Seat, covered: &Covered) -> Vec<HostPath> {
     let Some(table) = &seat.mounts else { return Vec::new() };

@@ -21,7 +21,7 @@ pub const UNDONE: &str = "a8bc5fdc20a44dc3a0570bcadf4358fd";
 pub const LEFT: &str = "9d81691c3d52412c8ffa997a1d02eb67";
 /// An undo waits for volumes or drivers.
 pub const UNDO_WAITS: &str = "6a3f1d0c84f14ad6bb3f0d3c9b1e52a7";
-/// An undo that waited is complete, or was given up.
+/// An undo that waited is complete, or was cancelled.
 pub const UNDO_ENDED: &str = "c51e2b7790a84e0f9d6ab34127f08e5d";
 /// Another csihost holds the lock.
 pub const WAITING: &str = "0cf7a79acb6443de81d0d473535a8407";

@@ -76,7 +76,7 @@ fn a_driver_that_started_before_the_bridge_fails_though_its_contract_holds() {
         ("driver-not-registered", "driver name x.example not found in the list of registered CSI drivers"),
         (
             "driver-before-bridge",
-            "x.example has directories of before at /csi, /registration in its containers",
+            "the containers of x.example still have the directories beneath at /csi, /registration",
         ),
     ] {
         let finding = host.find(id).unwrap();
@@ -98,6 +98,29 @@ fn after_its_restart_both_pass() {
 }
 
 #[test]
+fn an_apply_is_the_remedy_only_where_it_builds_a_bridge() {
+    let standard = "/var/lib/kubelet/plugins_registry";
+    let mut host = with_driver("/var/lib/kubelet/plugins/x.example", standard);
+    host.facts.mounts = mountinfo::parse(b"20 1 8:1 / / rw shared:1 - ext4 x rw\n").unwrap();
+    let remedy = |host: &Host| host.find("driver-not-registered").unwrap().remedy;
+    let apply =
+        format!("run csihost apply, which mounts /srv/k/plugins_registry at {standard}; then {RESTART}");
+    assert_eq!(remedy(&host), apply);
+    let by_setting = format!("let the driver register in /srv/k/plugins_registry in place of {standard}");
+    // A file that somebody keeps there.
+    let place = path("/var/lib/kubelet/plugins");
+    let there = DirFact::Directory { canonical: place.clone(), entries: vec![b"notes".to_vec()] };
+    host.facts.dirs.insert(place, there);
+    let refused = remedy(&host);
+    assert!(
+        refused.starts_with("follow the remedy of the check bridge") && refused.contains(&by_setting),
+        "{refused}"
+    );
+    host.settings.bridge.enabled = false;
+    assert!(remedy(&host).starts_with(&by_setting), "{}", remedy(&host));
+}
+
+#[test]
 fn a_socket_that_is_missing_is_waited_for_a_minute() {
     let mut host = with_driver("/srv/k/plugins/x.example", "/srv/k/plugins_registry");
     host.facts.plugins.registered = Some(Vec::new());
@@ -113,7 +136,7 @@ fn before_the_bridge_and_with_a_wrong_root_the_remedy_is_another_one() {
     let mut host = with_driver("/var/lib/kubelet/plugins/x.example", "/var/lib/kubelet/plugins_registry");
     host.facts.mounts = mountinfo::parse(BRIDGED.split_inclusive('\n').next().unwrap().as_bytes()).unwrap();
     let finding = host.find("driver-not-registered").unwrap();
-    assert!(finding.remedy.starts_with("run csihost apply, which makes"), "{finding:?}");
+    assert!(finding.remedy.starts_with("run csihost apply, which mounts"), "{finding:?}");
     assert!(finding.remedy.ends_with(&format!("then {RESTART}")), "{finding:?}");
 
     let mut host = with_driver("/old/plugins/x.example", "/old/plugins_registry");

@@ -35,8 +35,9 @@ use window::Window;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
-/// The pause between attempts to continue an undo: no event reports that the kubelet has taken a volume down.
-const UNDO_PAUSE: Duration = Duration::from_secs(5);
+/// The first pause between attempts to continue an undo that waits for volumes: no event reports that the
+/// kubelet has taken one down. Each is twice the one before, and a mount or another event begins anew.
+const UNDO_FIRST: Duration = Duration::from_secs(5);
 /// What a part of a turn may take beside one job: systemd reads all its units again.
 const PART: Duration = Duration::from_secs(120);
 
@@ -122,7 +123,10 @@ impl Agent<'_> {
                 || woken.facts
                 || due
                 || self.again
-                || woken.mounts && (self.turns.undoing == Undo::Waits || self.rows_changed());
+                || woken.mounts && (self.turns.undoing.waits() || self.rows_changed());
+            if self.turns.undoing.waits() && (woken.facts || woken.mounts) {
+                self.retry = None;
+            }
             if matters && self.turn(woken.reload).await {
                 return;
             }
@@ -325,15 +329,18 @@ impl Agent<'_> {
         match &seen.facts.init {
             Init::Unreachable(_) => self.try_again(),
             _ if self.turns.gate_failed => self.try_again(),
-            _ if self.turns.undoing == Undo::Waits => {
-                self.retry = Some((Instant::now() + UNDO_PAUSE, RETRY_FIRST));
-            }
+            _ if self.turns.undoing == Undo::WaitsUnseen => self.try_again_after(UNDO_FIRST),
             _ => self.retry = None,
         }
     }
 
     fn try_again(&mut self) {
-        let pause = self.retry.map_or(RETRY_FIRST, |(_, pause)| (pause * 2).min(RETRY_LONGEST));
+        self.try_again_after(RETRY_FIRST);
+    }
+
+    /// Tries again after `first`, or after twice the pause before.
+    fn try_again_after(&mut self, first: Duration) {
+        let pause = self.retry.map_or(first, |(_, pause)| (pause * 2).min(RETRY_LONGEST));
         self.retry = Some((Instant::now() + pause, pause));
     }
 

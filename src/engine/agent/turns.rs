@@ -9,7 +9,7 @@ use crate::engine::observe::other_init;
 use crate::engine::receipt;
 use crate::engine::status;
 use crate::engine::turn::{Seen, conclude, look_with, turn, undo_status};
-use crate::engine::undo::{self, Continued};
+use crate::engine::undo::{self, Continued, Fate, Undoing};
 use crate::host::{Host, Lock};
 use crate::model::facts::Init;
 use crate::model::path::HostPath;
@@ -55,10 +55,19 @@ pub(super) enum Undo {
     /// There is none.
     #[default]
     None,
-    /// An undo waits in the receipt.
+    /// An undo waits in the receipt, for an event.
     Waits,
+    /// An undo waits for volumes, or to try again: no event comes.
+    WaitsUnseen,
     /// The undo is complete, and the agent ends.
     Complete,
+}
+
+impl Undo {
+    /// Returns true if an undo waits in the receipt.
+    pub(super) fn waits(self) -> bool {
+        matches!(self, Self::Waits | Self::WaitsUnseen)
+    }
 }
 
 /// What was told last.
@@ -146,7 +155,7 @@ impl Turns {
         connection: &Connection<'_>,
         started: Instant,
     ) -> Result<(Seen, Status)> {
-        let before = std::mem::replace(&mut self.undoing, Undo::Waits);
+        let before = std::mem::replace(&mut self.undoing, Undo::WaitsUnseen);
         let continued = match (host.systemd_booted(), self.systemd.take()) {
             (true, kept) => {
                 let mut systemd = match kept {
@@ -163,7 +172,12 @@ impl Turns {
                 _ => bail!("the undo waits for systemd, which cannot be reached"),
             },
         };
-        let ends = !continued.undoing.pending;
+        let Undoing { hold, undone, pending, .. } = &continued.undoing;
+        let ends = !pending;
+        let has_failed = undone.iter().any(|undone| matches!(undone.fate, Fate::Left(_)));
+        if !hold.has_volumes() && !has_failed {
+            self.undoing = Undo::Waits;
+        }
         // Volumes that are still to be unmounted are reached by the driver that is grafted.
         self.move_gates(host, config, &continued.seen, connection).await;
         let status = undo_status(&continued, started);

@@ -6,12 +6,15 @@
 //! that was mounted through them.
 
 use super::super::kubelet::{Said, kubelet};
+use super::super::leftovers::GRACE;
 use super::super::observe::with_configuration;
 use super::super::plugins::{Tables, plugins};
+use super::super::pods::{self, names_of_pods};
 use super::super::unmount::mounts;
 use super::Undo;
 use super::align::is_of_mount;
 use crate::host::Host;
+use crate::host::process::Proc;
 use crate::model::bytes::shown;
 use crate::model::contract::Plugins;
 use crate::model::facts::Mode;
@@ -26,7 +29,8 @@ use crate::mounts::{resolve, volumes};
 use crate::plan;
 use crate::systemd::ServiceManager;
 use anyhow::{Context, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 /// The kubelet's note beside a published volume, there from before the mount until after the unmount
 /// (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
@@ -103,6 +107,10 @@ impl<M: ServiceManager> Undo<'_, M> {
             receipt.bridge.iter().flat_map(|bridge| bridge.roots().cloned()).collect();
         bases.extend(receipt.align.iter().map(|align| align.root.clone()));
         bases.insert(HostPath::from(STANDARD_PATH));
+        let names = |hold: &Hold| {
+            let of_drivers = hold.drivers.iter().filter_map(|driver| driver.pod.as_ref());
+            names_of_pods(self.host, &hold.pods.keys().chain(of_drivers).cloned().collect())
+        };
         for base in &bases {
             volumes::csi_mounts(&table, base).into_iter().for_each(|(used, _)| hold.add(used));
         }
@@ -119,11 +127,14 @@ impl<M: ServiceManager> Undo<'_, M> {
             for root in former {
                 bases.remove(root);
             }
-            bases.iter().for_each(|base| noted_volumes(&aside, base, &mut hold));
+            let runs = found.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
+            let notes = Notes { host: &aside, proc: runs.then_some(&proc), alive: OnceCell::new() };
+            let mounted = hold.pods.keys().cloned().collect();
+            bases.iter().for_each(|base| notes.add_volumes(base, &mounted, &mut hold));
         }
         let seen = plugins(self.host, &proc, &found, Tables::Needed);
         hold.drivers = registered(self.host, &found.detection, &seen, &table);
-        hold.names = pod_names(&aside);
+        hold.names = names(&hold);
         Ok(hold)
     }
 }
@@ -146,32 +157,61 @@ fn is_here(detection: &Detection) -> bool {
         || detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some() || here(kubelet.confidence))
 }
 
-/// Adds the volumes that the kubelet has not taken down, by its own notes: after a reboot nothing is
-/// mounted, and the pods that the node still has get their volumes back.
-fn noted_volumes(host: &Host, base: &HostPath, hold: &mut Hold) {
-    let pods = base.join("pods");
-    if !host.exists(&pods) {
-        return;
-    }
-    let Ok(uids) = host.list(&pods) else { return hold.unread.push(pods.to_string()) };
-    for (uid, of) in uids.iter().flat_map(|uid| VOLUMES.map(|of| (uid, of))) {
-        let directory = pods.join(uid).join(of);
-        if !host.exists(&directory) {
-            continue;
+/// The kubelet's notes of volumes.
+struct Notes<'a> {
+    host: &'a Host,
+    /// The processes, where a kubelet runs that would take down what is not needed.
+    proc: Option<&'a Proc<'a>>,
+    /// The pods that this node has, where that is known.
+    alive: OnceCell<Option<BTreeSet<String>>>,
+}
+
+impl Notes<'_> {
+    /// Adds the volumes below `base` that the kubelet has not taken down: after a reboot nothing is mounted, and the
+    /// pods that the node still has get their volumes back. Of pods other than `mounted` the notes count
+    /// only while the pod is there: the kubelet keeps those of a pod that it lost track of for ever.
+    fn add_volumes(&self, base: &HostPath, mounted: &BTreeSet<String>, hold: &mut Hold) {
+        let host = self.host;
+        let pods = base.join("pods");
+        if !host.exists(&pods) {
+            return;
         }
-        // A raw block volume is an entry by itself.
-        let noted =
-            |name: &&Vec<u8>| of != VOLUMES[0] || host.exists(&directory.join(name).join(VOLUME_DATA));
-        match host.list(&directory) {
-            Ok(names) => {
-                for name in names.iter().filter(noted) {
-                    hold.add(Use::Published { pod: shown(uid), volume: shown(name) });
-                }
+        let Ok(uids) = host.list(&pods) else { return hold.unread.push(pods.to_string()) };
+        for (uid, of) in uids.iter().flat_map(|uid| VOLUMES.map(|of| (uid, of))) {
+            let directory = pods.join(uid).join(of);
+            if !host.exists(&directory) {
+                continue;
             }
-            // It went meanwhile, or nobody can say what is in it.
-            Err(_) if !host.exists(&directory) => {}
-            Err(_) => hold.unread.push(directory.to_string()),
+            let pod = shown(uid);
+            // A raw block volume is an entry by itself.
+            let noted =
+                |name: &&Vec<u8>| of != VOLUMES[0] || host.exists(&directory.join(name).join(VOLUME_DATA));
+            match host.list(&directory) {
+                Ok(names) => {
+                    for name in names.iter().filter(noted) {
+                        if mounted.contains(&pod) || !self.is_left(&pod, &directory.join(name)) {
+                            hold.add(Use::Published { pod: pod.clone(), volume: shown(name) });
+                        }
+                    }
+                }
+                // It went meanwhile, or nobody can say what is in it.
+                Err(_) if !host.exists(&directory) => {}
+                Err(_) => hold.unread.push(directory.to_string()),
+            }
         }
+    }
+
+    /// Returns true if the kubelet runs, the pod is gone from this node, and nothing has changed in the volume's
+    /// directory for minutes.
+    fn is_left(&self, pod: &str, directory: &HostPath) -> bool {
+        let Some(proc) = self.proc else { return false };
+        let alive = || {
+            let mut alive = pods::logged(self.host)?;
+            alive.extend(pods::running(self.host, proc)?);
+            Some(alive)
+        };
+        self.host.minutes_unchanged(directory).is_some_and(|minutes| minutes >= GRACE)
+            && self.alive.get_or_init(alive).as_ref().is_some_and(|alive| !alive.contains(pod))
     }
 }
 
@@ -198,16 +238,4 @@ fn registered(host: &Host, detection: &Detection, seen: &Plugins, table: &MountT
     found.sort();
     found.dedup();
     found
-}
-
-/// The pods of this node by UID, as `NAMESPACE/NAME`: from the directories of their logs,
-/// `NAMESPACE_NAME_UID` (kubernetes, pkg/kubelet/kuberuntime/helpers.go, `BuildPodLogsDirectory`).
-fn pod_names(host: &Host) -> BTreeMap<String, String> {
-    let named = |name: Vec<u8>| {
-        let name = String::from_utf8(name).ok()?;
-        let (namespace, rest) = name.split_once('_')?;
-        let (pod, uid) = rest.rsplit_once('_')?;
-        Some((uid.to_owned(), format!("{namespace}/{pod}")))
-    };
-    host.list(&HostPath::from("/var/log/pods")).unwrap_or_default().into_iter().filter_map(named).collect()
 }

@@ -11,6 +11,8 @@ use crate::model::facts::{Facts, Mode};
 use crate::model::file::{DirFact, FileFact, Survey};
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
+use crate::mounts::bridge::STANDARD_PATH;
+use crate::mounts::registration::reached_by;
 use crate::mounts::resolve::{place, same_directory};
 
 /// What only a kubelet writes into its root, as a directory and as files.
@@ -106,7 +108,25 @@ pub(super) fn no_data(
     let foreign = survey.sockets.iter().filter(|socket| !is_drivers(socket));
     let all: Vec<HostPath> = survey.others.iter().chain(foreign).cloned().collect();
     if survey.complete && all.is_empty() {
-        return Ok(survey.sockets.clone());
+        // As the registrar's argument names it: without links the standard path may have another name.
+        let written =
+            |socket: &HostPath| Some(HostPath::from(STANDARD_PATH).join(name).join(socket.below(path)?));
+        let used = survey.sockets.iter().find_map(|socket| {
+            let plugin = reached_by(&facts.plugins, &facts.mounts, &written(socket)?)?;
+            Some((socket, plugin.driver.as_deref().map_or_else(|| "its driver".to_owned(), shown)))
+        });
+        return match used {
+            None => Ok(survey.sockets.clone()),
+            Some((socket, driver)) => refusal(
+                "bridge-hides-driver",
+                format!("the kubelet reaches {driver} by {socket}, which a mount would hide"),
+                format!(
+                    "set the kubelet's root {} in {driver} also for --kubelet-registration-path, or drain the node and \
+                     remove {driver} from it; then run csihost apply",
+                    what.parent().unwrap_or_else(HostPath::root)
+                ),
+            ),
+        };
     }
     let holds = match all.as_slice() {
         [] => "more than csihost looks through".to_owned(),
