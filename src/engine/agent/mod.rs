@@ -202,11 +202,7 @@ impl Agent<'_> {
         let _ = self.host.take_asked();
         match load(&self.host, self.file) {
             Ok(config) => {
-                let changed = config.settings != self.config.settings;
-                if changed {
-                    self.turns.fights.clear();
-                    self.turns.disconnect();
-                }
+                self.turns.heed(&config);
                 self.config = config;
                 self.own = self.host.take_asked();
                 self.wrong = None;
@@ -269,9 +265,18 @@ impl Agent<'_> {
     }
 
     /// A turn's end; `None` where it was left, because the agent is to end.
+    ///
+    /// Settings are read once more under the lock: whoever held it before may have done so after a change of
+    /// them, and what they want must not be undone for what was wanted earlier.
     async fn made(&mut self) -> Option<Result<(Seen, Status)>> {
         self.config.runtime = self.nri.state();
-        let Self { host, config, turns, sources, notify, fed, nri, lost, .. } = self;
+        let (made, config) = self.made_under_lock().await?;
+        self.config = config;
+        Some(made)
+    }
+
+    async fn made_under_lock(&mut self) -> Option<(Result<(Seen, Status)>, Config)> {
+        let Self { host, file, config, turns, sources, notify, fed, nri, lost, .. } = self;
         // Only while no connection has ended since the reconciliation before, each container that started was
         // grafted before its first process ran.
         let now = nri.lost();
@@ -292,7 +297,20 @@ impl Agent<'_> {
         tokio::pin!(closing);
         let part = config.settings.job_timeout + PART;
         let every = notify.watchdog().map_or(PART, |watchdog| watchdog / 2);
-        let work = turns.make(host, config, &connection);
+        let work = async {
+            let started = Instant::now();
+            turns.close_gates(host, config, &connection).await;
+            let lock = match turns::lock(host).await {
+                Ok(lock) => lock,
+                Err(error) => return (Err(error), config.clone()),
+            };
+            let runtime = config.runtime;
+            // Wrong ones are reported when they are noticed, and change nothing.
+            let config =
+                load(host, *file).map_or_else(|_| config.clone(), |newer| Config { runtime, ..newer });
+            turns.heed(&config);
+            (turns.make(host, &config, &connection, &lock, started).await, config)
+        };
         tokio::pin!(work);
         let (mut progress, mut moved) = (notify::progress(), Instant::now());
         loop {

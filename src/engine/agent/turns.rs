@@ -17,6 +17,7 @@ use crate::model::plan::Plan;
 use crate::model::status::{Outcome, Status, StepStatus, TurnResult};
 use crate::plan;
 use crate::report::journal;
+use crate::settings::Settings;
 use crate::systemd::Systemd;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
@@ -32,6 +33,8 @@ pub(super) struct Turns {
     systemd: Option<Systemd>,
     /// What is left alone.
     pub(super) fights: Fights,
+    /// The settings of the last turn.
+    settings: Option<Settings>,
     /// The gates of plugins that violated their contract when the last reconciliation ended.
     violated: BTreeSet<HostPath>,
     /// A gate could not be opened or closed.
@@ -81,24 +84,37 @@ struct Told {
 }
 
 impl Turns {
-    /// Makes a turn. It may be dropped while it waits for systemd: the receipt then is as after a
-    /// crash, which the next turn settles.
-    ///
-    /// Gates are open only while `connection` lives. Where it does not, they are closed first: a reconciliation
-    /// takes its time.
-    pub(super) async fn make(
-        &mut self,
-        host: &Host,
-        config: &Config,
-        connection: &Connection<'_>,
-    ) -> Result<(Seen, Status)> {
-        let started = Instant::now();
+    /// Takes note of the settings: new ones end all back-off, and may have other deadlines.
+    pub(super) fn heed(&mut self, config: &Config) {
+        if self.settings.as_ref() != Some(&config.settings) {
+            self.fights.clear();
+            self.systemd = None;
+            self.settings = Some(config.settings.clone());
+        }
+    }
+
+    /// Closes the gates where the connection did not last: a reconciliation, and the wait for the lock, take
+    /// their time.
+    pub(super) async fn close_gates(&mut self, host: &Host, config: &Config, connection: &Connection<'_>) {
         match &mut self.systemd {
             _ if connection.kept => {}
             Some(systemd) => gate::close_open_ones(host, systemd).await,
             None => gate::close_without_connection(host, config).await,
         }
-        let _lock = lock(host).await?;
+    }
+
+    /// Makes a turn under the host's lock, which began at `started`. It may be dropped while it waits for systemd: the
+    /// receipt then is as after a crash, which the next turn settles.
+    ///
+    /// Gates are open only while `connection` lives.
+    pub(super) async fn make(
+        &mut self,
+        host: &Host,
+        config: &Config,
+        connection: &Connection<'_>,
+        _lock: &Lock,
+        started: Instant,
+    ) -> Result<(Seen, Status)> {
         if receipt::load(host)?.undo_pending {
             return self.go_on(host, config, connection, started).await;
         }
@@ -243,7 +259,7 @@ impl Turns {
 }
 
 /// The lock of the host, waited for without keeping a signal waiting.
-async fn lock(host: &Host) -> Result<Lock> {
+pub(super) async fn lock(host: &Host) -> Result<Lock> {
     let mut told = false;
     loop {
         match host.lock()? {
