@@ -50,14 +50,24 @@ END
         "$@" driver "driver $(command -v perl) /usr/serve.pl --endpoint=unix:///csi/csi.sock --drivername=x.example" \
             "$dir:/csi:rprivate" "$standard:$standard:rshared"
     }
-    # held_back: no container with the directory can be created, of driver or registrar, by either name.
+    # keeps_unbindable: a new mount namespace has unbindable mounts as such (Linux 6.18 binds them there).
+    keeps_unbindable() {
+        unshare --mount --propagation unchanged bash -ec '
+            mount -t tmpfs none /mnt; mount --make-unbindable /mnt
+            ! unshare --mount --propagation unchanged mount --bind /mnt /srv 2>/dev/null'
+    }
+    # held_back: no container can serve the driver: none can be created, or it cannot listen, and ends.
     held_back() {
         local of
-        if (driver_is container) >held 2>&1; then fail 'it was not held back'; fi
-        grep -F "$dir" held
         for of in $dir $root/plugins/x.example; do
             if mount --rbind $of /mnt 2>held; then fail "$of is bound"; fi
         done
+        if (driver_is container) >held 2>&1; then
+            if keeps_unbindable; then fail 'it was not held back'; fi
+            eventually grep 'bind: Read-only file system' /run/test/driver.log
+        else
+            keeps_unbindable; grep -F "$dir" held
+        fi
     }
     dial() { perl /usr/dial.pl $1/plugins/x.example/csi.sock ${2:-1}; }
     # As the kubelet dials it, and by the name that the driver thinks.
@@ -138,9 +148,19 @@ fn while_the_agent_is_away_no_driver_is_reached_and_none_can_start() {
             eventually open; reached; found pass
         done
 
+        # A sidecar that was created meanwhile has an empty directory for as long as it runs.
+        if ! keeps_unbindable; then
+            systemctl stop csihost; closed
+            container sidecar "sidecar $(command -v bash) -c 'sleep 1000; :' x --csi-address=/csi/csi.sock" "$dir:/csi:rprivate"
+            systemctl start csihost; eventually open; eventually found fail
+            csihost check >check || :; grep -F "in place of the driver's socket for process $pid of pod $POD at /csi" check
+            grep -F "kubectl rollout restart" check
+            pkill -KILL -P $pid; kill -KILL $pid; eventually found pass
+        fi
+
         # One that dies while the agent does has to wait for it.
         mkdir -p /run/systemd/system/csihost.service.d
-        printf '[Service]\nRestartSec=3s\n' >/run/systemd/system/csihost.service.d/late.conf; systemctl daemon-reload
+        printf '[Service]\nRestartSec=8s\n' >/run/systemd/system/csihost.service.d/late.conf; systemctl daemon-reload
         kill -KILL $(main); end_plugin
         until closed; do :; done
         held_back; [ $(main) = 0 ]; closed; found fail

@@ -1,5 +1,7 @@
-//! The check of gates: whether the kubelet can reach the drivers that csihost grafts.
+//! Check: gates of drivers that csihost grafts, and containers that were created while one was closed.
 
+use super::contract::few;
+use super::restart::restart;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unit::ActiveState;
@@ -17,6 +19,9 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let closed = drivers(&mut facts.closed_gates());
+    if closed.is_empty() && !facts.plugins.behind_gate.is_empty() {
+        return Some(behind(facts));
+    }
     if closed.is_empty() {
         let all = drivers(&mut facts.gates.iter());
         return Some(Finding::new(ID, CheckStatus::Pass, format!("the kubelet can reach {all}")));
@@ -43,4 +48,22 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
                 false => format!("{remedy}; to do without, csihost undo or another contract.repair"),
             }),
     )
+}
+
+/// The finding for containers that do not find their driver's socket although the gate is open.
+fn behind(facts: &Facts) -> Finding {
+    let all = &facts.plugins.behind_gate;
+    let named = |one: &crate::model::contract::BehindGate| match &one.owner.pod {
+        Some(pod) => format!("process {} of pod {pod} at {}", one.pid, one.point),
+        None => format!("process {} at {}", one.pid, one.point),
+    };
+    let summary =
+        format!("an empty directory is in place of the driver's socket for {}", few(all.iter().map(named)));
+    let remedies = all.iter().map(|one| restart(facts, &one.owner, one.pid));
+    Finding::new(ID, CheckStatus::Fail, summary)
+        .detail(
+            "the container was created while no agent grafted the driver, and keeps the directory that covered the \
+             socket then: a registrar that waits there registers nothing",
+        )
+        .remedy(few(remedies))
 }

@@ -86,7 +86,9 @@ pub(super) async fn observe<M: ServiceManager>(
     if config.version || unsure {
         learn_version(host, proc.as_ref(), &mut found);
     }
-    let plugins = proc.as_ref().map(|proc| plugins(host, proc, &found, config.tables)).unwrap_or_default();
+    let has_gates = !receipt.gates.is_empty();
+    let plugins = |proc| plugins(host, proc, &found, config.tables, has_gates);
+    let plugins = proc.as_ref().map(plugins).unwrap_or_default();
     let Found { detection, world } = found;
     let align = receipt.align.clone().filter(|record| !record.is_over(detection.kubelet.as_ref()));
     let settings = &plan::in_effect(&config.settings, align.as_ref());

@@ -9,7 +9,9 @@ use super::kubelet::Found;
 use crate::detect::{owner, plugin::claims};
 use crate::host::process::Proc;
 use crate::host::{Host, MountRows, Named};
-use crate::model::contract::{Claims, Lookup, Owner, Plugin, Plugins, Publisher, Registrar, Seat, View};
+use crate::model::contract::{
+    BehindGate, Claims, Lookup, Owner, Plugin, Plugins, Publisher, Registrar, Seat, View,
+};
 use crate::model::facts::Mode;
 use crate::model::kubelet::{Kubelet, KubeletRoot};
 use crate::model::mount::MountTable;
@@ -43,7 +45,14 @@ pub enum Tables {
 }
 
 /// The plugins of the running kubelet that `found` tells of.
-pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: Tables) -> Plugins {
+/// `has_gates` is true where csihost closes gates, which containers may have been created behind.
+pub(super) fn plugins(
+    host: &Host,
+    proc: &Proc<'_>,
+    found: &Found<'_>,
+    tables: Tables,
+    has_gates: bool,
+) -> Plugins {
     let Some((kubelet, pid)) = found.detection.kubelet.as_ref().and_then(|k| Some((k, k.pid?))) else {
         return Plugins::default();
     };
@@ -82,8 +91,12 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: T
     // Offline nothing tells on which mount a path lies, and a scene has what it has.
     let sufficient = (tables == Tables::Needed && host.mode() == Mode::Live)
         .then(|| Sufficient::new(&found.world.mounts, &publisher));
-    let search = Search { proc, here, theirs, speaking, threads, publisher: &publisher, sufficient };
-    let (seats, views): (Vec<Seat>, Vec<Option<View>>) = search.seats().into_iter().unzip();
+    let search =
+        Search { proc, here, theirs, speaking, threads, publisher: &publisher, sufficient, has_gates };
+    let mut all = search.seats();
+    seen.behind_gate = all.iter().filter_map(|(seat, _)| behind_gate(seat)).collect();
+    all.retain(|(seat, _)| !is_client_alone(seat));
+    let (seats, views): (Vec<Seat>, Vec<Option<View>>) = all.into_iter().unzip();
     let registered = registered(host, kubelet);
     let registrar = |at: usize| {
         let seat = seats.get(at)?.clone();
@@ -106,6 +119,19 @@ pub(super) fn plugins(host: &Host, proc: &Proc<'_>, found: &Found<'_>, tables: T
     // A scene has what was captured, and sockets are not.
     seen.registered = registered.filter(|_| host.mode() == Mode::Live);
     seen
+}
+
+/// A client of a driver that does not register it.
+fn is_client_alone(seat: &Seat) -> bool {
+    is_client(seat) && seat.claims.iter().all(|claims| claims.registration.is_none())
+}
+
+/// The gate in the mount table of a container. One that a container has by propagation goes when it is opened on the
+/// host.
+fn behind_gate(seat: &Seat) -> Option<BehindGate> {
+    let gate = seat.mounts.as_ref()?.gates().first()?;
+    let point = HostPath::parse(&gate.point).ok()?;
+    Some(BehindGate { owner: seat.owner.clone(), pid: seat.pid, point })
 }
 
 /// What the kubelet's strings name for a process.
@@ -160,6 +186,8 @@ struct Search<'a> {
     publisher: &'a Publisher,
     /// Tells when enough is read of a table; without it all is.
     sufficient: Option<Sufficient<'a>>,
+    /// True where csihost closes gates.
+    has_gates: bool,
 }
 
 /// What can matter, before its mounts are read.
@@ -226,7 +254,8 @@ impl Search<'_> {
         let serves = |claims: &Claims| claims.registration.is_some() || claims.endpoint.is_some();
         let of_pod = seat.owner.pod.as_ref().is_some_and(|pod| pods.contains(pod));
         let sure = of_pod || seat.claims.iter().any(serves);
-        if is_client(&seat) && !seat.claims.iter().any(|claims| claims.registration.is_some()) {
+        let client = is_client_alone(&seat);
+        if client && !self.has_gates {
             return None;
         }
         let mut rows = self.proc.mount_rows(pid).ok()?;
@@ -237,6 +266,7 @@ impl Search<'_> {
         })
         .ok()?;
         if sure
+            && !client
             && !rows.is_whole()
             && let Some((seat, view)) = self.by_the_first_rows(&seat, &mut rows, names)
         {
@@ -246,7 +276,11 @@ impl Search<'_> {
         if !sure && !names.may_publish(&text) {
             return None;
         }
-        seat.mounts = Some(mountinfo::parse(&names.without_volumes(&text)).ok()?);
+        let table = mountinfo::parse(&names.without_volumes(&text)).ok()?;
+        if client && table.gates().is_empty() {
+            return None;
+        }
+        seat.mounts = Some(table);
         Some((seat, None))
     }
 

@@ -29,7 +29,8 @@ impl Host {
 
     /// Makes the mount `id` at a directory unbindable (mount_namespaces(7)): a container that is created with
     /// this directory fails to start, and the kubelet starts it again later. Without this it would keep the
-    /// empty directory for as long as it runs. A shared mount takes no unbindable one, so this follows.
+    /// empty directory for as long as it runs. A shared mount takes no unbindable one, so this follows. Linux 6.18 does
+    /// not keep it in a new mount namespace, where runtimes bind: `checks::gate` finds what was created there.
     ///
     /// Does nothing where another mount, or none, is there.
     pub fn hold_back(&self, directory: &HostPath, id: u64) -> Result<()> {

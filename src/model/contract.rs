@@ -153,8 +153,22 @@ pub struct Plugins {
     pub found: Vec<Plugin>,
     /// The drivers of which there is a socket in the kubelet's registry; `None` where that is not known.
     pub registered: Option<Vec<Vec<u8>>>,
+    /// Containers that have an empty directory in place of a driver's socket directory: they were created while a
+    /// gate was closed.
+    pub behind_gate: Vec<BehindGate>,
     /// What could not be read.
     pub unread: Vec<String>,
+}
+
+/// A container that was created while a gate was closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BehindGate {
+    /// Its owner.
+    pub owner: Owner,
+    /// A process of it.
+    pub pid: i32,
+    /// The path of the empty directory in the container.
+    pub point: HostPath,
 }
 
 impl Plugins {

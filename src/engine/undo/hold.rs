@@ -132,7 +132,7 @@ impl<M: ServiceManager> Undo<'_, M> {
             let mounted = hold.pods.keys().cloned().collect();
             bases.iter().for_each(|base| notes.add_volumes(base, &mounted, &mut hold));
         }
-        let seen = plugins(self.host, &proc, &found, Tables::Needed);
+        let seen = plugins(self.host, &proc, &found, Tables::Needed, false);
         hold.drivers = registered(self.host, &found.detection, &seen, &table);
         hold.names = names(&hold);
         Ok(hold)

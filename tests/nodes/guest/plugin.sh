@@ -41,13 +41,17 @@ container() {
         umount -l old
         exec bash -c "exec -a $COMMAND" container
     ' bash "$@" "${adjusted[@]}" </dev/null >"/run/test/$name.log" 2>&1 &
+    local try first=$!
     disown
-    local try
     for try in {1..2000}; do
         if [ -s "/run/test/$name.pid" ]; then
             pid=$(<"/run/test/$name.pid")
             [ -d "/proc/$pid" ] || { cat "/run/test/$name.log"; fail "the container does not begin"; }
             if [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == "$name "* ]]; then break; fi
+        elif [ ! -d "/proc/$first" ]; then
+            cat "/run/test/$name.log"
+            fail "the container cannot be created"
+            return 1
         fi
         read -r -t 0.005 -u "$never" || :
     done
