@@ -38,6 +38,16 @@ const WORDS: &str = r#"
         if mountpoint -q "$(target "$root" $1)/mount"; then fail 'the plugin unmounted nothing'; fi
         rm -r "$root/pods/uid-$1" /var/log/pods/default_web-$1_uid-$1
     }
+    # As a plugin leaves a volume that has answered an unmount without the path: SOURCE is tmpfs or a directory.
+    leave() { # POD SOURCE
+        mkdir -p /var/log/pods "$(target "$root" $1)/mount"
+        if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
+        touch -d '20 minutes ago' "$(target "$root" $1)"
+    }
+    stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount
+    stage() { mkdir -p $stage; mount -t tmpfs staged $stage; }
+    # mounted POD...: each is.
+    mounted() { local of; for of; do mountpoint -q "$(target "$root" $of)/mount" || return 1; done; }
     undone() { # Nothing of it is left, and nobody does it again.
         [ ! -e /var/lib/csihost/receipt.json ] && not_bridged
     }
@@ -233,19 +243,10 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
         # Some pod runs here: where its control group is, those of others would be.
         plugin $standard/plugins/x.example $standard:$standard:rshared
         # As they are left: a staged volume that is published too, and one that is not staged.
-        mkdir -p /var/log/pods
-        stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount
-        mkdir -p $stage; mount -t tmpfs staged $stage
-        leave() {{ # POD SOURCE
-            mkdir -p "$(target "$root" $1)/mount"
-            if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
-            touch -d '20 minutes ago' "$(target "$root" $1)"
-        }}
-        leave staged $stage; leave inline tmpfs
+        stage; leave staged $stage; leave inline tmpfs
         # These are nobody's to unmount: a pod that has logs, one with a process, and one that has only just changed.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
         leave young tmpfs; touch "$(target "$root" young)"
-        kept() {{ for of in logged young; do mountpoint -q "$(target "$root" $of)/mount" || return 1; done; }}
         check() {{ csihost check --json >check || :; }}
         check; grep -F '2 volumes are mounted for pods that are gone' check
         grep -F 'pvc-staged of the pod with UID uid-staged' check; grep -F 'pvc-inline of the pod with UID uid-inline' check
@@ -253,8 +254,41 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
         csihost check >text || :
         sed -n 's/.*\(for m in .*; done\).*/\1/p' text >command; [ -s command ] || {{ cat text; false; }}
         . ./command
-        kept; nothing_planned
+        mounted logged young; nothing_planned
         if grep -e uid-staged -e uid-inline -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
         check; if grep -F leftover-mounts check; then cat check; fail 'still found'; fi"#
+    ));
+}
+
+#[test]
+fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others() {
+    node().run(&format!(
+        r#"{WORDS}
+        graft; broken_node; install_csihost; bridged; string=$root
+        plugin $standard/plugins/x.example $standard:$standard:rshared
+        eventually grafted
+        stage; leave staged $stage; leave inline tmpfs
+        # Not to be unmounted: a pod that has logs, one that has only just changed, a volume that is staged for a pod
+        # that is there, and one of a pod that is gone in which a process works.
+        leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
+        leave young tmpfs; touch "$(target "$root" young)"
+        other=${{stage/1f0c/2a1d}}; mkdir -p $other; mount -t tmpfs other $other
+        leave sharing $other; leave logged-too $other; mkdir /var/log/pods/default_two_uid-logged-too
+        leave busy tmpfs; (cd "$(target "$root" busy)/mount"; exec sleep 1000) & worker=$!
+        (csihost plan || :) | grep -F 'unmount-volume pvc-inline of pod uid-inline'
+        systemctl reload csihost
+        gone() {{ ! grep -e uid-staged -e uid-inline -e uid-sharing -e $stage /proc/1/mountinfo; }}
+        eventually gone
+        mounted logged young logged-too busy; mountpoint -q $other; grafted; bridged
+        journalctl -q --no-pager -u csihost | grep -F 'unmount-volume pvc-inline of pod uid-inline'
+        # It says what is in the way, and is tried again.
+        eventually bash -c "journalctl -q --no-pager | grep -F 'fuser -vm $(target "$root" busy)/mount'"
+        kill $worker; wait $worker || :
+        csihost apply || :
+        if mounted busy; then fail 'it is still mounted'; fi
+        mounted logged young logged-too; nothing_planned
+        # Settings that repair nothing leave it to a person.
+        leave again tmpfs; rm /etc/csihost/csihost.toml
+        csihost apply || :; mounted again; nothing_planned"#
     ));
 }

@@ -68,6 +68,9 @@ enum Verb {
     /// Close or open the gates of drivers that are grafted; csihost and its units run it
     #[command(hide = true)]
     Gate(gate::Gate),
+    /// Unmount a volume of a pod that is gone; csihost itself runs it
+    #[command(hide = true)]
+    UnmountVolume,
     /// Copy the kubelet's state files to its new root (csihost-align.service does, while it is stopped)
     #[command(hide = true)]
     AlignState,
@@ -176,6 +179,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Status(args) => status::run(&args),
         Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
         Verb::Gate(args) => gate::run(&args),
+        Verb::UnmountVolume => engine::unmount_ordered_volume().await.map(|()| End::Done),
         Verb::AlignState => align_state::run(),
     }
 }

@@ -6,6 +6,7 @@
 use super::link::{self, vacant};
 use super::receipt::Store;
 use super::unmount::unmount;
+use super::volumes::unmount_volume;
 use crate::host::{Host, HostError};
 use crate::iscsi::initiator;
 use crate::model::digest::Digest;
@@ -191,6 +192,9 @@ impl<M: ServiceManager> Writer<'_, M> {
                 self.store.done(&what)
             }
             Action::Graft(graft) => self.graft(graft).await,
+            Action::UnmountVolume { pod, volume } => {
+                unmount_volume(self.host, self.manager, pod, volume).await
+            }
             Action::LoadModule { module } => {
                 self.manager.load_module(module).await.with_context(|| format!("cannot load {module}"))
             }

@@ -6,12 +6,12 @@
 //! there, and no other mount is ever unmounted.
 
 use super::config::Config;
+use super::own;
 use super::receipt::{self, Store};
 use super::turn::Seen;
 use super::unmount::mounts;
 use crate::host::Host;
 use crate::model::facts::Mode;
-use crate::model::file::Trust;
 use crate::model::gate::Gate;
 use crate::model::mount::{Mount, MountTable};
 use crate::model::path::HostPath;
@@ -72,10 +72,7 @@ struct Order {
 
 /// Has gates moved by a process of its own.
 async fn run<M: ServiceManager>(host: &Host, manager: &mut M, way: Way, gates: &[Gate]) -> Result<()> {
-    let own = host.own_program().context("csihost does not find its own program")?;
-    if host.trust(&own) != Trust::Root {
-        bail!("{own}, this program, is not run as root: others than root can change it, or it was replaced");
-    }
+    let own = own::program(host)?;
     let proc = host.proc()?.context("there is no /proc here")?;
     let pid = i32::try_from(std::process::id()).context("the process ID is no PID")?;
     let started = proc.started(pid).context("cannot read the start time of this process")?;

@@ -2,9 +2,9 @@
 //! manager to run this same program with the rights that it takes; that one grafts, and ends.
 
 use super::apply::Writer;
+use super::own;
 use crate::host::Host;
 use crate::host::process::Proc;
-use crate::model::file::Trust;
 use crate::model::graft::{Bind, Graft};
 use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
@@ -43,10 +43,7 @@ impl<M: ServiceManager> Writer<'_, M> {
 
 /// Has a graft made, or taken away, by a process of its own.
 async fn run<M: ServiceManager>(host: &Host, manager: &mut M, graft: &Graft, undo: bool) -> Result<()> {
-    let own = host.own_program().context("csihost does not find its own program")?;
-    if host.trust(&own) != Trust::Root {
-        bail!("{own}, this program, is not run as root: others than root can change it, or it was replaced");
-    }
+    let own = own::program(host)?;
     let mut arguments = vec![VERB.to_owned()];
     arguments.extend(undo.then(|| "--undo".to_owned()));
     let what = Transient {

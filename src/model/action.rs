@@ -141,6 +141,13 @@ pub enum Action {
     },
     /// Makes the kubelet root's string exist inside a plugin.
     Graft(Graft),
+    /// Unmounts a volume of a pod that is gone, at each of its mount points.
+    UnmountVolume {
+        /// The pod's UID.
+        pod: String,
+        /// The volume's directory.
+        volume: String,
+    },
     /// Loads a kernel module.
     LoadModule {
         /// Which.
@@ -172,6 +179,7 @@ impl Action {
             Self::Unmount { .. } => "unmount",
             Self::LoadModule { .. } => "load-module",
             Self::Graft(_) => "graft",
+            Self::UnmountVolume { .. } => "unmount-volume",
         }
     }
 
@@ -200,6 +208,7 @@ impl Action {
             Self::LoadModule { module } => module.clone(),
             // Another process is another container: to graft that too is no fight.
             Self::Graft(graft) => format!("{} (process {})", graft.name, graft.pid),
+            Self::UnmountVolume { pod, volume } => format!("{volume} of pod {pod}"),
         }
     }
 
@@ -219,7 +228,7 @@ impl Action {
             Self::ShareMount { .. } | Self::ReplaceLink { .. } => 6,
             Self::RestartUnit { .. } | Self::ReloadUnit { .. } | Self::ResetFailedUnit { .. } => 7,
             Self::StartUnit { .. } | Self::Mount { .. } => 8,
-            Self::Graft(_) => 9,
+            Self::Graft(_) | Self::UnmountVolume { .. } => 9,
         }
     }
 

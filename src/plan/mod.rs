@@ -10,6 +10,7 @@ mod graft;
 mod initiator;
 pub mod interests;
 mod iscsi;
+mod leftovers;
 mod legacy;
 mod modules;
 mod multipath;
@@ -76,6 +77,9 @@ fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool, tried:
                 legacy::plan(facts, settings, &mut plan);
             }
             graft::plan(facts, settings, &mut plan);
+            if facts.has_units() {
+                leftovers::plan(facts, settings, &mut plan);
+            }
         }
         Init::Unreachable(why) => plan.refused.push(Refusal {
             id: "systemd-unreachable",
