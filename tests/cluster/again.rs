@@ -62,6 +62,7 @@ pub(crate) const TESTS: &[Test] = &[
                 if aligned; then fail 'still aligned'; fi
                 rm /etc/csihost/csihost.toml
                 eventually 60 undone
+                eventually 60 kubelet_stays
             done"#],
     },
     Test {
@@ -93,6 +94,16 @@ pub(crate) const TESTS: &[Test] = &[
             ready after; stored after; keeps after
             nothing_planned; sandboxed
             delete_pods
-            no_driver"#],
+            no_driver
+            # As it was, for the next test.
+            rm /etc/csihost/csihost.toml
+            csihost undo || :
+            systemctl stop kubelet
+            sed -i '/^cpuManagerPolicy:/d; /^reservedSystemCPUs:/d' /etc/k8s/kubelet.yaml
+            rm -f $root/cpu_manager_state $standard/cpu_manager_state
+            restart_kubelet
+            eventually 60 undone
+            eventually 60 kubelet_stays
+            apt_get purge csihost"#],
     },
 ];

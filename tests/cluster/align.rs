@@ -29,18 +29,20 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "aligned, each kind of volume works, and goes with its pod",
         scripts: &[r#"
-            every_volume all | kubectl apply -f -
-            ready all
-            volumes_work all
+            raw_device
+            { every_volume all; raw_pod block; } | kubectl apply -f -
+            ready all block
+            volumes_work all; raw_works block
             kill_container hostpath
-            volumes_work all
+            volumes_work all; raw_works block
+            grow one all
             nothing_planned
             delete_pods"#],
     },
     Test {
         name: "aligned, a second driver's volumes arrive beside those of the first, without being named",
         scripts: &[r#"
-            second_driver apply
+            other_driver second apply
             pod both "{name: v, csi: {driver: $driver}}, {name: w, csi: {driver: second.csi.example}}" \
                 '{mountPath: /data, name: v}, {mountPath: /second, name: w}' | kubectl apply -f -
             ready both
@@ -48,7 +50,7 @@ pub(crate) const TESTS: &[Test] = &[
             stored both; grep -rlx second /var/lib/csi-second-data
             nothing_planned
             delete_pods
-            second_driver delete
+            other_driver second delete
             eventually 30 pods_gone -l app=csi-secondplugin"#],
     },
     Test {

@@ -6,7 +6,7 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "grafted, the driver's volumes arrive, and again after its container was killed",
         scripts: &[r#"
-            storage
+            storage; raw_storage
             settings graft
             systemctl reload csihost
             driver
@@ -27,8 +27,11 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "grafted, each kind of volume works, and goes with its pod",
         scripts: &[r#"
-            every_volume all | kubectl apply -f -
-            ready all
+            raw_device
+            { every_volume all; raw_pod block; } | kubectl apply -f -
+            ready all block
+            volumes_work all; raw_works block
+            grow one all
             volumes_work all
             nothing_planned
             delete_pods"#],

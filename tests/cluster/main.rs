@@ -15,6 +15,7 @@ mod support;
 mod again;
 mod align;
 mod contact;
+mod distributions;
 mod graft;
 mod node;
 
@@ -32,7 +33,7 @@ pub(crate) struct Test {
 
 /// All tests in the order in which they run: each leaves the node as the next one takes it.
 fn tests() -> impl Iterator<Item = &'static Test> {
-    [contact::TESTS, graft::TESTS, align::TESTS, again::TESTS].into_iter().flatten()
+    [contact::TESTS, graft::TESTS, align::TESTS, again::TESTS, distributions::TESTS].into_iter().flatten()
 }
 
 fn main() -> ExitCode {

@@ -34,6 +34,12 @@ cluster_up() {
     eventually 60 kubelet_answers
 }
 kubelet_answers() { [[ $(exec 2>/dev/null; exec 3<>/dev/tcp/127.0.0.1/10248; printf 'GET /healthz HTTP/1.0\r\n\r\n' >&3; cat <&3) == *ok ]]; }
+# kubelet_stays: it has run for three seconds. One that starts while mounts go may end once: cAdvisor does not find a file
+# system of a moment ago ("cannot find filesystem info for device"), and systemd starts it again.
+kubelet_stays() {
+    kubelet_answers &&
+        [ $(($(cut -d. -f1 /proc/uptime) - $(systemctl show -P ActiveEnterTimestampMonotonic kubelet) / 1000000)) -ge 3 ]
+}
 restart_kubelet() { systemctl restart kubelet; eventually 60 kubelet_answers; }
 
 # driver [ROOT]: csi-driver-host-path as it is published, or told that the kubelet's root is ROOT.
@@ -45,8 +51,8 @@ no_driver() {
     kubectl delete --ignore-not-found --timeout=60s -f /k8s/driver.yaml >/dev/null
     eventually 30 pods_gone -l app=csi-hostpathplugin
 }
-# second_driver VERB: the same driver once more under another name (second.csi.example): kubectl's apply, delete.
-second_driver() { sed 's/hostpath\.csi\.k8s\.io/second.csi.example/; s/csi-hostpath/csi-second/' /k8s/driver.yaml | kubectl "$1" -f - >/dev/null; }
+# other_driver NAME VERB: the same driver once more as NAME.csi.example: kubectl's apply, delete.
+other_driver() { sed "s/hostpath\\.csi\\.k8s\\.io/$1.csi.example/; s/csi-hostpath/csi-$1/" /k8s/driver.yaml | kubectl "$2" -f - >/dev/null; }
 pods_gone() { [ -z "$(kubectl get pods "$@" -o name)" ]; }
 # As the API server has it: the kubelet of this node has the driver.
 registered() { [[ $(kubectl get csinode node -o 'jsonpath={.spec.drivers[*].name}') == *$driver* ]]; }
@@ -114,6 +120,9 @@ nothing_left() {
     done
 }
 
+# no_mount_left: below pods, in both trees, no volume is mounted.
+no_mount_left() { ! awk -v a="$root/pods/" -v b="$standard/pods/" 'index($5, a) == 1 || index($5, b) == 1 { print "left: " $5 }' /proc/1/mountinfo | grep .; }
+
 # storage: the driver's persistent volumes, as it finds them when it starts (its state.json): one, two.
 storage() {
     local name volumes=''
@@ -144,6 +153,46 @@ metadata: {name: $1, labels: {test: "yes"}}
 spec: {volumeName: $1, storageClassName: '', accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 Y
 }
+# raw_storage: a raw block volume of the driver, raw; for the driver's next start. raw_device: once it runs, the
+# loop device that it publishes. No process detaches it: it goes when it is closed, and the runner's script has it open.
+raw_storage() {
+    truncate -s 1M /var/lib/csi-hostpath-data/raw
+    sed -i 's|"Volumes":\[|&{"VolName":"raw","VolID":"raw","VolSize":1048576,"VolPath":"/csi-data-dir/raw","VolAccessType":1},|' \
+        /var/lib/csi-hostpath-data/state.json
+}
+raw_device() {
+    local device
+    # shellcheck disable=SC2016 # the container's shell
+    device=$(kubectl exec daemonset/csi-hostpathplugin -c hostpath -- \
+        sh -ec 'device=$(losetup -f); losetup "$device" /csi-data-dir/raw; echo "$device"')
+    exec {raw}<"$device"
+    losetup -d "$device"
+}
+# raw_pod NAME: a pod with the raw block volume as /dev/raw.
+raw_pod() {
+    claim raw | sed "s/^\( *\)accessModes: .*/&\n\1volumeMode: Block/; s/accessModes: \[ReadWriteOnce\], resources/volumeMode: Block, &/"
+    pod "$1" "{name: v, csi: {driver: $driver}}, {name: raw, persistentVolumeClaim: {claimName: raw}}" '{mountPath: /data, name: v}' |
+        sed 's|^ *volumeMounts|    volumeDevices: [{devicePath: /dev/raw, name: raw}]\n&|'
+}
+# raw_works NAME: what the pod writes to the device is in the driver's file.
+raw_works() {
+    # shellcheck disable=SC2016 # the pod's shell
+    in_pod "$1" sh -ec 'echo "raw $0" | dd of=/dev/raw conv=notrunc,fsync 2>/dev/null' "$1"
+    [ "$(head -n 1 /var/lib/csi-hostpath-data/raw | tr -d '\0')" = "raw $1" ]
+}
+# grow NAME POD: the PersistentVolume becomes larger, as by a resizer, and the kubelet has the driver expand it.
+grow() {
+    kubectl patch pv "$1" -p '{"spec":{"capacity":{"storage":"2Mi"}}}' >/dev/null
+    # The kubelet compares capacities when it handles a change of the pod.
+    kubectl annotate pod "$2" grown=yes >/dev/null
+    eventually 30 grown "$1"
+}
+# grown NAME: the volume has the capacity of its PersistentVolume, by the API server and by the kubelet.
+grown() {
+    [ "$(kubectl get pvc "$1" -o 'jsonpath={.status.capacity.storage}')" = 2Mi ] &&
+        kubectl get events --field-selector "involvedObject.name=$1" -o 'jsonpath={.items[*].message}' | grep -F 'NodeExpandVolume succeeded'
+}
+
 # every_volume NAME: a pod with each kind of volume, and what it needs.
 every_volume() {
     claim one
@@ -297,5 +346,74 @@ diagnose() {
         csihost plan
         journalctl -q --no-pager -b -u csihost -u csihost-boot -n 20 | cut -c1-250
     fi
-    journalctl -q --no-pager -b -u kubelet -n 12 | cut -c1-300
+    journalctl -q --no-pager -b -u kubelet | grep -e 'systemd\[1\]' -e ' [FE][0-9]\{4\} ' -e panic -e err= | tail -n 25 | cut -c1-300
+}
+
+# ---- the kubelet as distributions of Kubernetes run it
+
+# title WORD...: the kubelet's process has these arguments, and zeros after them, for whoever reads /proc, as one that writes
+# its title. The kubelet itself needs the memory that it has them in.
+title() {
+    local pid
+    pid=$(systemctl show -P MainPID "$kubelet_unit")
+    { printf '%s\0' "$@"; head -c 200 /dev/zero; } >/run/title
+    mount --bind /run/title "/proc/$pid/cmdline"
+}
+# distribution UNIT PROGRAM ROOT-DIR-OPTION SOCKET: the kubelet is PROGRAM, in UNIT beside its own containerd that listens
+# at SOCKET, and no unit of before runs. The node has no pods meanwhile.
+distribution() {
+    local unit=$1 program=$2 option=$3 socket=$4
+    systemctl -q disable --now kubelet containerd
+    mkdir -p "${program%/*}" "${socket%/*}"
+    cp /k8s/bin/kubelet "$program"
+    sed -i "s|^containerRuntimeEndpoint: .*|containerRuntimeEndpoint: unix://$socket|" /etc/k8s/kubelet.yaml
+    cat >"/etc/systemd/system/$unit.service" <<X
+[Service]
+Environment=PATH=/k8s/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
+ExecStart=/bin/bash -c 'setpriv --pdeathsig KILL containerd --address $socket & until [ -S $socket ]; do sleep 0.05; done; exec $program --config=/etc/k8s/kubelet.yaml --kubeconfig=$KUBECONFIG --node-ip=10.250.0.1 --hostname-override=node $option'
+Restart=always
+RestartSec=1
+KillMode=process
+Delegate=yes
+[Install]
+WantedBy=multi-user.target
+X
+    export CONTAINERD_ADDRESS=$socket
+    systemctl daemon-reload
+    systemctl enable -q --now "$unit"
+    eventually 60 kubelet_answers
+    kubelet_unit=$unit
+}
+# no_distribution: the kubelet of before is back.
+no_distribution() {
+    umount -l "/proc/$(systemctl show -P MainPID "$kubelet_unit")/cmdline" 2>/dev/null || :
+    systemctl -q disable --now "$kubelet_unit"
+    rm "/etc/systemd/system/$kubelet_unit.service"
+    pkill -x containerd || :
+    sed -i 's|^containerRuntimeEndpoint: .*|containerRuntimeEndpoint: unix:///run/containerd/containerd.sock|' /etc/k8s/kubelet.yaml
+    unset CONTAINERD_ADDRESS
+    systemctl daemon-reload
+    systemctl enable -q --now containerd kubelet
+    eventually 60 kubelet_answers
+    root=/srv/kubelet
+}
+# grafted_there: csihost is installed and grafts; the driver that names the standard path alone has its volumes, after
+# its container was killed too, and after an undo nothing is left.
+grafted_there() { # DISTRIBUTION
+    settings graft
+    install_csihost
+    csihost detect --json | tr -d ' \n' | grep -F "\"root_dir\":\"$root\"" | grep -F "\"distribution\":\"$1\"" >/dev/null
+    driver "$standard"
+    eventually 30 registered
+    pod app | kubectl apply -f - >/dev/null
+    ready app; stored app
+    kill_container hostpath
+    pod again | kubectl apply -f - >/dev/null
+    ready again; stored again
+    nothing_planned; sandboxed
+    delete_pods
+    no_driver
+    rm /etc/csihost/csihost.toml
+    csihost undo
+    apt_get purge csihost
 }
