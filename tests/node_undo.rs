@@ -280,7 +280,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         gone() {{ ! grep -e uid-staged -e uid-inline -e uid-sharing -e $stage /proc/1/mountinfo; }}
         eventually gone
         mounted logged young logged-too busy; mountpoint -q $other; grafted; bridged
-        journalctl -q --no-pager -u csihost | grep -F 'unmount-volume pvc-inline of pod uid-inline'
+        journalctl -q --no-pager -u csihost | grep 'unmount-volume .*pvc-inline of pod uid-inline'
         # It says what is in the way, and is tried again.
         eventually bash -c "journalctl -q --no-pager | grep -F 'fuser -vm $(target "$root" busy)/mount'"
         kill $worker; wait $worker || :
