@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = &[
         scripts: &[r#"
             status 3 csihost undo >undo
             grep -F 'default/app' undo
+            quote undo-waits cat undo
             bridged
             # The pod and the driver go on; the driver still has the kubelet's path when it restarts.
             kill_container hostpath

@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
             before="$(restarts all) $(restarts app) $(restarts new)"
             mounts=$(in_pod all cat /proc/mounts)
             prepare_align
+            quote align-waits bash -c 'csihost status | grep "takes effect"'
             # Until the kubelet restarts its path is the old one, and a driver that restarts is grafted.
             kill_container hostpath
             pod between | kubectl apply -f -

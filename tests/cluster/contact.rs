@@ -10,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
             [ "$(kubectl get pods -l app=csi-hostpathplugin -o 'jsonpath={.items[*].status.containerStatuses[*].ready}')" = 'true true' ]
             pod app | kubectl apply -f -
             eventually 20 event app "driver name $driver not found in the list of registered CSI drivers"
+            quote not-registered message app 'not found in the list'
             if registered; then fail 'it is registered'; fi"#],
     },
     Test {
@@ -23,6 +24,7 @@ pub(crate) const TESTS: &[Test] = &[
             if registered; then fail 'it is registered'; fi
             status 3 csihost check --json >check
             grep -o "kubectl rollout restart daemonset/[a-z-]* -n [a-z-]*" check | sort -u >command
+            quote first-contact findings driver-not-registered driver-before-bridge
             [ "$(cat command)" = 'kubectl rollout restart daemonset/csi-hostpathplugin -n default' ]
             if csihost probe; then fail "the probe passes"; fi
             . ./command
@@ -32,8 +34,9 @@ pub(crate) const TESTS: &[Test] = &[
     Test {
         name: "with the bridge alone the kubelet's path does not exist in the driver's container",
         scripts: &[r#"
-            # docs/contract.md has the error's text.
             eventually 60 event app "create target path: mkdir $root/pods/$(uid app)/volumes/kubernetes.io~csi/v/mount: no such file or directory"
+            quote bridge-alone message app 'create target path'
+            quote contract-broken findings path-contract
             [ "$(kubectl get pod app -o 'jsonpath={.status.phase}')" = Pending ]
             nothing_planned; bridged
             delete_pods"#],

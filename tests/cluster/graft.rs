@@ -14,6 +14,8 @@ pub(crate) const TESTS: &[Test] = &[
             pod app | kubectl apply -f -
             ready app
             [ "$(in_pod app cat /data/file)" = 'node app' ]; stored app
+            quote adjusted bash -c 'journalctl -q --no-pager -u csihost | grep adjust-container | tail -n 1'
+            quote contract-holds findings path-contract
             kill_container hostpath
             pod again | kubectl apply -f -
             ready again

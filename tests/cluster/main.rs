@@ -18,6 +18,7 @@ mod contact;
 mod distributions;
 mod graft;
 mod node;
+mod quotes;
 
 use node::Cluster;
 use std::process::ExitCode;
@@ -86,6 +87,7 @@ fn run(cluster: &mut Cluster, test: &Test) -> Result<(), String> {
         }
         let printed = cluster.script(script)?;
         printed.lines().filter(|line| line.starts_with("measured: ")).for_each(|line| println!("{line}"));
+        quotes::compare(&cluster.quotes())?;
     }
     Ok(())
 }

@@ -102,6 +102,11 @@ impl Cluster {
         }
     }
 
+    /// The directory in which scripts leave quotations for the documents.
+    pub(crate) fn quotes(&self) -> PathBuf {
+        self.out.join("quotes")
+    }
+
     /// Reboots the node, in order; the next script waits for it.
     pub(crate) fn reboot(&self) {
         fs::write(self.out.join("reboot"), "").expect("the node's directory can be written");

@@ -349,6 +349,25 @@ diagnose() {
     journalctl -q --no-pager -b -u kubelet | grep -e 'systemd\[1\]' -e ' [FE][0-9]\{4\} ' -e panic -e err= | tail -n 25 | cut -c1-300
 }
 
+# quote NAME COMMAND...: what the command prints is what the documents quote under this name (quotes.rs). UIDs, suffixes
+# of pods and numbers of processes are the same each time.
+quote() {
+    local name=$1
+    shift
+    mkdir -p /out/quotes
+    ("$@" 2>&1 || :) | sed -E 's/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/0acd7aba-5601-43c8-90a7-a21c8a0b4832/g
+        s/(csi-hostpathplugin)-[0-9a-z]{5}\b/\1-x7k2p/g; s/process [0-9]+/process 4711/g; s/^[A-Z][a-z]{2} [0-9]{2} [0-9:]{8} node //
+        s/(csihost)\[[0-9]+\]/\1/; s/ +$//' >"/out/quotes/$name"
+}
+# findings ID...: these findings of csihost check, as a person reads them.
+findings() {
+    local id
+    csihost check >findings || :
+    for id; do sed -n "/^[A-Za-z]* *$id /,/^[a-zA-Z]/{/^[A-Za-z]* *$id /p;/^ /p}" findings; done
+}
+# message NAME TEXT: the pod's event with the text, the longest that the API server has.
+message() { kubectl get events --field-selector "involvedObject.name=$1" -o 'jsonpath={range .items[*]}{.message}{"\n"}{end}' | grep -F -- "$2" | tail -n 1; }
+
 # ---- the kubelet as distributions of Kubernetes run it
 
 # title WORD...: the kubelet's process has these arguments, and zeros after them, for whoever reads /proc, as one that writes
@@ -368,9 +387,11 @@ distribution() {
     cp /k8s/bin/kubelet "$program"
     sed -i "s|^containerRuntimeEndpoint: .*|containerRuntimeEndpoint: unix://$socket|" /etc/k8s/kubelet.yaml
     cat >"/etc/systemd/system/$unit.service" <<X
+[Unit]
+StartLimitIntervalSec=0
 [Service]
 Environment=PATH=/k8s/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin
-ExecStart=/bin/bash -c 'setpriv --pdeathsig KILL containerd --address $socket & until [ -S $socket ]; do sleep 0.05; done; exec $program --config=/etc/k8s/kubelet.yaml --kubeconfig=$KUBECONFIG --node-ip=10.250.0.1 --hostname-override=node $option'
+ExecStart=/bin/bash -c 'rm -f $socket; setpriv --pdeathsig KILL containerd --address $socket & until [ -S $socket ]; do sleep 0.05; done; exec $program --config=/etc/k8s/kubelet.yaml --kubeconfig=$KUBECONFIG --node-ip=10.250.0.1 --hostname-override=node $option'
 Restart=always
 RestartSec=1
 KillMode=process
