@@ -46,7 +46,7 @@ pub(crate) const TESTS: &[Test] = &[
             distribution snap.microk8s.daemon-kubelite /snap/microk8s/7000/kubelite --root-dir=$root \
                 /var/snap/microk8s/common/run/containerd.sock
             title /snap/microk8s/7000/kubelite --kubelet-args-file=/var/snap/microk8s/current/args/kubelet
-            grafted_there micro-k8s
+            grafted_there microk8s
             no_distribution
             rm -r $standard /snap /var/snap; mv /var/lib/kubelet.before $standard"#],
     },
