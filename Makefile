@@ -7,7 +7,8 @@
 #   make reproducible  builds the packages once more elsewhere, and compares the bytes
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
-#   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md)
+#   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md);
+#                UPGRADE_FROM=DEB upgrades from an earlier package in place of this one
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
@@ -265,6 +266,7 @@ unit: tools-deb
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
 cluster: nodes
+	@rm -f $(NODES)/older.deb; $(if $(UPGRADE_FROM),install -m 644 $(UPGRADE_FROM) $(NODES)/older.deb)
 	cargo test --locked --features node-tests --test cluster
 cluster-campaign: nodes
 	@binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \

@@ -39,7 +39,7 @@ while [ "$killed" -lt "$kills" ]; do
     # The kills fall into the pods' deletion, at other moments each time.
     until=$((SECONDS + patience)) kill_until=$((SECONDS + killing)) left=1
     while [ "$left" != 0 ] && [ $SECONDS -lt $until ]; do
-        for pid in $(pgrep -x hostpathplugin); do
+        for pid in $(pgrep -x hostpathplugin || :); do
             if [ "$killed" -ge "$kills" ] || [ $SECONDS -ge $kill_until ]; then break; fi
             if kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
             read -r -t "0.$((RANDOM % 3))" -u "$never" || :

@@ -251,10 +251,12 @@ sandboxed() {
     [ "$(systemctl show -P NRestarts csihost)" = 0 ]
     [ $(($(awk '/^CapEff/ { print "0x" $2 }' "/proc/$agent/status") >> 21 & 1)) = 0 ]
 }
-# older: csihost's package as of an earlier version.
+# older: csihost's package as of an earlier version: of an earlier commit (make cluster UPGRADE_FROM=DEB), or this one.
 older() {
+    local package=/share/csihost.deb
+    if [ -e /share/older.deb ]; then package=/share/older.deb; fi
     rm -rf older
-    dpkg-deb -R /share/csihost.deb older
+    dpkg-deb -R $package older
     sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control
     dpkg-deb --root-owner-group -Znone -b older older.deb >/dev/null
 }
