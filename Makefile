@@ -19,6 +19,8 @@
 #                vulnerabilities where the database of them can be had
 #   make cluster-campaign  kills a driver CAMPAIGN_KILLS (1000) times while its pods are deleted, with
 #                CAMPAIGN_REPAIR (graft) in effect; not a part of make test
+#   make cluster-power-cut  cuts the power of a cluster in a virtual machine while pods come and go; it takes half an
+#                hour without KVM, and is not a part of make test
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 SHELL := /bin/bash
@@ -58,7 +60,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster cluster-campaign vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster cluster-campaign cluster-power-cut vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -248,7 +250,7 @@ lint: tools
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh,power-cut.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
 # What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
 msrv:
@@ -272,6 +274,10 @@ cluster-campaign: nodes
 	@binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \
 	tests/nodes/container --cluster "$$binaries" --shared-root --share $(NODES) --timeout $$((300 + 6 * $(CAMPAIGN_KILLS))) -- \
 	    'bash /cluster/campaign.sh $(CAMPAIGN_KILLS) $(CAMPAIGN_REPAIR)'
+cluster-power-cut: nodes
+	@script='mkdir -p /cluster; mount -t 9p -o trans=virtio,version=9p2000.L,ro cluster /cluster; bash /cluster/power-cut.sh'; \
+	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \
+	    --cut-on 'cut now' --then "$$script after" -- "$$script before $(CAMPAIGN_REPAIR)"
 vm: nodes
 	cargo test --locked --features node-tests --test vm
 
