@@ -182,7 +182,9 @@ $(NODES)/promtool:
 	install promtool $@
 
 # What tests install in nodes beside the base.
-NODE_PACKAGES := rpm dnf zypper dnf5 cloud-init
+NODE_PACKAGES := rpm dnf cloud-init
+# Of Debian's releases sid has the zypper and the dnf5 that others have today.
+SID_PACKAGES := rpm zypper dnf5
 
 # What every node is given as /share.
 nodes: rpm tools-nodes $(NODES)/promtool
@@ -197,6 +199,7 @@ nodes: rpm tools-nodes $(NODES)/promtool
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
 	@base=$$(tests/nodes/build-base); tests/nodes/packages "$$base" $(NODE_PACKAGES)
+	@base=$$(CSIHOST_SUITE=sid tests/nodes/build-base); tests/nodes/packages "$$base" $(SID_PACKAGES)
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
 	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
