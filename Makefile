@@ -248,7 +248,7 @@ msrv:
 	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
 	fi
 unit: tools-deb
-	$(call need,zsh:zsh fish:fish)
+	$(call need,zsh:zsh fish:fish runc:runc crun:crun)
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
