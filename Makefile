@@ -7,6 +7,8 @@
 #   make reproducible  builds the packages once more elsewhere, and compares the bytes
 #   make demo    boots a disposable node, installs the package there, shows what it does
 #   make test    all tests, those on real nodes too
+#   make matrix  the tests on real nodes on each Debian of SUITES (bullseye bookworm trixie sid): systemd 247
+#                to 262; make test has all of them on one, and a few on the others
 #   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md);
 #                UPGRADE_FROM=DEB upgrades from an earlier package in place of this one
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
@@ -40,6 +42,7 @@ CARGO_FUZZ_VERSION := 0.13.2
 CARGO_DENY := $(TARGET)/tools/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
+SUITES ?= bullseye bookworm trixie sid
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
 CAMPAIGN_KILLS ?= 1000
@@ -60,7 +63,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node cluster cluster-campaign cluster-power-cut vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -181,44 +184,29 @@ $(NODES)/promtool:
 	dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool; \
 	install promtool $@
 
-# What tests install in nodes beside the base, with all that it needs: by what is installed there.
-define node_packages
-	base=$$(tests/nodes/build-base); suite=$${base##*/base-}; packages='rpm dnf cloud-init'; \
-	if [ "$${suite%-*}" != "$$(. /etc/os-release; echo "$$VERSION_CODENAME")" ]; then \
-	    echo "no $$packages for nodes of $${suite%-*}: this machine's apt has another release; their tests will fail" >&2; \
-	    for package in $$packages; do rm -rf "$(NODES)/debs/$$package"; done; packages=; \
-	fi; \
-	for package in $$packages; do \
-	    debs=$(NODES)/debs/$$package; \
-	    [ "$$(cat $$debs/for 2>/dev/null)" != "$$base" ] || continue; \
-	    rm -rf $$debs; mkdir -p $$debs/partial; \
-	    get() { \
-	        apt-get -qq -o Dir::State::status=$$base/root/var/lib/dpkg/status -o Dir::Cache::archives=$$debs \
-	            -o Debug::NoLocking=1 -o APT::Sandbox::User=root -y --no-install-recommends --download-only \
-	            install $$package; \
-	    }; \
-	    get 2>/dev/null || { apt-get -qq update; get; }; \
-	    echo "$$base" >$$debs/for; \
-	done
-endef
+# What tests install in nodes beside the base.
+NODE_PACKAGES := rpm dnf cloud-init
+# Of Debian's releases sid has the zypper and the dnf5 that others have today.
+SID_PACKAGES := rpm zypper dnf5
 
 # What every node is given as /share.
 nodes: rpm tools-nodes $(NODES)/promtool
-	@cargo build --quiet --locked --example kubelet --example bus --example runtime
+	@# Static, for nodes of a Debian whose glibc is older than this machine's.
+	@for example in kubelet bus runtime; do \
+	    cargo rustc --quiet --locked --example $$example -- -C target-feature=+crt-static; \
+	done
 	@mkdir -p $(NODES)
 	@install -m 644 $(TARGET)/debian/csihost_*.deb $(NODES)/csihost.deb
 	@install -m 644 $(TARGET)/rpm/csihost-*.rpm $(NODES)/csihost.rpm
 	@install $(TARGET)/$(AMD64)/release/csihost $(TARGET)/debug/examples/{kubelet,bus,runtime} $(NODES)/
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
-	@tests/nodes/build-base >/dev/null
+	@base=$$(tests/nodes/build-base); tests/nodes/packages "$$base" $(NODE_PACKAGES)
+	@base=$$(CSIHOST_SUITE=sid tests/nodes/build-base); tests/nodes/packages "$$base" $(SID_PACKAGES)
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
 	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
 	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
-	@$(node_packages)
-	@cd $${CSIHOST_NODES:-/var/tmp/csihost-nodes}/debs; \
-	install -m 644 open-iscsi_*.deb libopeniscsiusr_*.deb libisns0*_*.deb $(NODES)/debs/
 
 demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
@@ -248,7 +236,7 @@ lint: tools
 	mandoc -T lint -W warning packaging/man/*.[58]
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
-	shellcheck -x tests/nodes/{build-base,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
+	shellcheck -x tests/nodes/{build-base,packages,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh,power-cut.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
@@ -263,10 +251,20 @@ msrv:
 	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
 	fi
 unit: tools-deb
-	$(call need,zsh:zsh fish:fish)
+	$(call need,zsh:zsh fish:fish runc:runc crun:crun)
 	cargo test --quiet --locked
 node: nodes
 	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
+# Each suite has a base of its own; the virtual machine boots Debian's kernel of that suite.
+matrix: nodes
+	@failed=; \
+	for suite in $(SUITES); do \
+	    export CSIHOST_SUITE=$$suite CSIHOST_SHARE=$(NODES); base=$$(tests/nodes/build-base); \
+	    echo "=== $$suite"; tests/nodes/packages "$$base" $(NODE_PACKAGES); \
+	    cargo test --locked --no-fail-fast --features node-tests --test vm \
+	        $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs)) || failed+=" $$suite"; \
+	done; \
+	[ -z "$$failed" ] || { echo "tests failed on:$$failed" >&2; exit 1; }
 cluster: nodes
 	@rm -f $(NODES)/older.deb; $(if $(UPGRADE_FROM),install -m 644 $(UPGRADE_FROM) $(NODES)/older.deb)
 	cargo test --locked --features node-tests --test cluster

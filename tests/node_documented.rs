@@ -44,7 +44,7 @@ const READER: &str = r#"
 
 /// A line of shell is a reader's to type if it begins with one of these.
 const COMMANDS: [&str; 6] = ["csihost", "apt", "install", "journalctl", "systemctl", "for"];
-/// Not Debian's: tests/node_rpm.rs has dnf, tests/node_boot.rs what RancherOS runs,
+/// Not Debian's: tests/node_rpm.rs has dnf, tests/node_zypper.rs zypper, tests/node_boot.rs what RancherOS runs,
 /// tests/node_align_link.rs MicroK8s, and tests/cluster the API server.
 const ELSEWHERE: [&str; 6] = ["dnf", "zypper", "ros", "snap", "reboot", "kubectl"];
 

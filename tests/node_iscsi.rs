@@ -88,7 +88,7 @@ fn iscsid_learns_its_new_name_by_one_restart() {
         "{NAMES}
          # This kernel has no iSCSI: something else runs in the daemon's service.
          mkdir -p /etc/systemd/system/iscsid.service.d
-         printf '[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
+         printf '[Unit]\\nStartLimitIntervalSec=0\\n[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
              >/etc/systemd/system/iscsid.service.d/stand-in.conf
          systemctl daemon-reload; systemctl start iscsid.service
          runs() {{ systemctl show -P MainPID iscsid.service; }}
@@ -106,7 +106,7 @@ fn from_every_state_of_socket_and_service_a_turn_leads_to_a_socket_that_listens(
     container().option(&["--timeout", "600"]).run(
         "install_program
          mkdir -p /etc/systemd/system/iscsid.service.d
-         printf '[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
+         printf '[Unit]\\nStartLimitIntervalSec=0\\n[Service]\\nType=simple\\nExecStartPre=\\nExecStart=\\nExecStart=sleep infinity\\n' \
              >/etc/systemd/system/iscsid.service.d/stand-in.conf
          systemctl daemon-reload
          for socket in enable disable; do for listens in start stop; do

@@ -10,6 +10,7 @@ mod contract;
 mod daemon;
 mod driver_before_bridge;
 mod driver_not_registered;
+mod fstab;
 mod gate;
 mod interests;
 mod iscsi;
@@ -67,6 +68,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
             findings.extend(legacy::check(facts, &names, settings.bridge.repair_legacy));
         }
     }
+    findings.extend(fstab::check(facts));
     findings.extend(leftovers::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     let registered = registrations(&facts.plugins, &facts.mounts);

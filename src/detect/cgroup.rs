@@ -6,9 +6,14 @@ use crate::model::unit::UnitName;
 
 /// The service that runs the process: its own, or the container runtime's, whose container it is.
 pub(super) fn service(cgroup: &[u8]) -> Option<UnitName> {
-    // Version 2 has no controllers; with version 1, systemd has a hierarchy of its own.
-    let (_, path) =
-        paths(cgroup).find(|(controllers, _)| controllers.is_empty() || *controllers == b"name=systemd")?;
+    // Version 2 has no controllers; with version 1, systemd has a hierarchy of its own. A process has lines of
+    // both if somebody mounted the one that systemd does not use: it is in the root group there.
+    paths(cgroup)
+        .filter(|(controllers, _)| controllers.is_empty() || *controllers == b"name=systemd")
+        .find_map(|(_, path)| service_in(path))
+}
+
+fn service_in(path: &[u8]) -> Option<UnitName> {
     let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !part.is_empty()).collect();
     let docker = parts.iter().any(|part| *part == b"docker" || part.starts_with(b"docker-"));
     if docker {
@@ -179,6 +184,9 @@ mod tests {
             ("4:cpu:/x\n1:name=systemd:/system.slice/rke2-agent.service\n0::/\n", Some("rke2-agent.service")),
             ("0::/system.slice/docker-0123.scope\n", Some("docker.service")),
             ("2:memory:/docker/01\n1:name=systemd:/docker/0123\n", Some("docker.service")),
+            // systemd uses version 2, and its hierarchy of version 1 is mounted for old containers.
+            ("1:name=systemd:/\n0::/system.slice/kubelet.service\n", Some("kubelet.service")),
+            ("1:name=systemd:/system.slice/kubelet.service\n0::/x.service\n", Some("kubelet.service")),
             ("0::/user.slice/user-0.slice/session-1.scope\n", None),
             ("0::/\n", None),
             ("", None),

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 34] = [
+pub const CHECKS: [(&str, &str); 35] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -33,6 +33,7 @@ pub const CHECKS: [(&str, &str); 34] = [
     ("bridge-left-over", "whether a bridge that is no longer wanted is still mounted"),
     ("legacy-bind", "whether somebody mounted an unused tree over the kubelet's own directories"),
     ("legacy-root", "whether settings or fstab name a root that this kubelet does not have"),
+    ("fstab", "whether each line of fstab for the kubelet's directories is mounted on every system"),
     ("mount-propagation", "whether mounts below the kubelet's root reach who waits for them"),
     ("leftover-mounts", "whether a volume is still mounted for a pod that is gone"),
     ("path-contract", "whether what each CSI plugin mounts reaches the kubelet"),

@@ -113,8 +113,8 @@ fn bind(facts: &Facts, root: &HostPath, name: &str, entries: &[fstab::Entry<'_>]
         (tree != *root && aligned(facts) != Some(&tree)).then_some((source, tree))
     };
     let mounted = mounted_source(facts, &place).and_then(other_tree);
-    let line = entries.iter().rev().find(|entry| entry.point == place);
-    let line = line.and_then(|entry| Some((entry.number, other_tree(entry.bound()?)?)));
+    let lines = fstab::in_effect(entries, &place, &facts.init);
+    let line = lines.iter().find_map(|entry| Some((entry.number, other_tree(entry.bound()?)?)));
     let by_unit = unit_source(facts, &file).and_then(other_tree);
     let (source, tree) = mounted.clone().or_else(|| Some(line.clone()?.1)).or_else(|| by_unit.clone())?;
     Some(Bind {

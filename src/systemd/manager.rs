@@ -15,6 +15,8 @@ use zbus::OwnedObjectPath;
 const RELOAD_DEADLINE: Duration = Duration::from_secs(90);
 /// How long to wait before a reload that was refused is asked for again.
 const RELOAD_PAUSE: Duration = Duration::from_millis(500);
+/// So many reloads that systemd leaves without an answer are called again.
+const RELOAD_LOST: u32 = 4;
 
 /// `UNIT_FILE_…` flags of EnableUnitFilesWithFlags: neither runtime nor force, so that the links
 /// last and no link of anybody else is replaced.
@@ -194,11 +196,18 @@ impl Systemd {
 
     async fn reload_files(&self) -> Result<(), Fault> {
         let end = Instant::now() + RELOAD_DEADLINE;
+        let mut lost = 0;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // The reply comes when all is read: it is the completion.
             match self.nudging(self.bus.manager_within(left, "Reload", &())).await {
                 Err(Fault::Busy { .. }) if left > RELOAD_PAUSE => tokio::time::sleep(RELOAD_PAUSE).await,
+                // A systemd that executes itself again (an upgrade of its package) answers nothing and reads
+                // all files. A reload changes nothing else: another one is safe.
+                Err(Fault::Lost { .. } | Fault::NoSystemd { .. }) if lost < RELOAD_LOST => {
+                    lost += 1;
+                    tokio::time::sleep(RELOAD_PAUSE).await;
+                }
                 Err(Fault::Silent { .. }) => return Err(Fault::Silent { after: RELOAD_DEADLINE }),
                 reply => return reply.map(|_| ()),
             }

@@ -36,6 +36,25 @@ fn a_reload_that_is_refused_for_coming_too_often_is_asked_for_again() {
 }
 
 #[test]
+fn a_reload_without_an_answer_is_called_again_four_times_as_systemd_may_execute_itself_again() {
+    for (unanswered, error) in [(1, "NoReply"), (4, "ServiceUnknown"), (5, "NoReply")] {
+        let calls = Cell::new(0);
+        let reloaded = against(
+            async |stub, _, call| {
+                calls.set(calls.get() + 1);
+                match calls.get() {
+                    n if n <= unanswered => stub.refuse(call, error).await,
+                    _ => stub.answer(call, &()).await,
+                }
+                true
+            },
+            async |mut systemd, _| systemd.reload().await.is_ok(),
+        );
+        assert_eq!((reloaded, calls.get()), (unanswered <= 4, 5.min(unanswered + 1)), "{unanswered} {error}");
+    }
+}
+
+#[test]
 fn an_older_systemd_enables_by_its_older_method() {
     against(
         async |stub, member, call| {

@@ -23,7 +23,11 @@ kubelet() { # ROOT
 
 # What a runtime does (runc, libcontainer/rootfs_linux.go): a root file system of its own, into which
 # directories of the host are bound with the propagation that the pod asks for, then pivot_root.
+# With RUNTIME=runc or crun this one does it.
 container() { # NAME POD COMMAND [SOURCE:POINT:PROPAGATION]...
+    if [ -n "${RUNTIME:-}" ]; then oci "$@"; else script "$@"; fi
+}
+script() {
     local name=$1 pod=$2 command=$3 rootfs=/run/test/$1 id
     shift 3
     mkdir -p "$rootfs"
@@ -52,6 +56,52 @@ container() { # NAME POD COMMAND [SOURCE:POINT:PROPAGATION]...
     id=$(printf %064x "$pid")
     echo "0::/kubepods/burstable/pod$pod/$id" >"/run/test/$name.cgroup"
     mount --bind --make-private "/run/test/$name.cgroup" "/proc/$pid/cgroup"
+}
+
+if [ -n "${RUNTIME:-}" ]; then
+    # Of control groups the second version alone, without controllers: the runtimes differ over a mixture.
+    umount -R -l /sys/fs/cgroup
+    mount -t cgroup2 --make-private cgroup2 /sys/fs/cgroup
+fi
+# By config.json as containerd writes it (internal/cri/opts, WithMounts): the propagation of the root file system
+# is the widest that a volume mount has.
+oci() {
+    local name=$1 pod=$2 command=$3 bundle=/run/test/$1.bundle rootfs=/run/test/$1 id wrap=() wide=rprivate mounts='' bind
+    local source point propagation options
+    shift 3
+    mkdir -p "$rootfs" "$bundle"
+    mount -t tmpfs -o mode=755 --make-private tmpfs "$rootfs"
+    mkdir "$rootfs"/{usr,etc,proc,tmp,dev}
+    for dir in usr etc; do mount --bind --make-private "/$dir" "$rootfs/$dir"; done
+    for dir in bin sbin lib lib64; do if [ -e "/$dir" ]; then ln -s "usr/$dir" "$rootfs/$dir"; fi; done
+    for bind; do
+        IFS=: read -r source point propagation <<<"$bind"
+        mkdir -p "$source" "$rootfs$point"
+        case $propagation in
+            # The runtime itself receives the host's mounts alone.
+            rslave+rshared) wrap=(unshare --mount --propagation slave sh -c 'mount --make-rshared / && exec "$@"' -) propagation=rshared ;;
+        esac
+        case $propagation,$wide in rshared,*) wide=rshared ;; rslave,rprivate) wide=rslave ;; esac
+        options='"rbind","rw"'
+        [ "$propagation" = unset ] || options+=",\"$propagation\""
+        mounts+=",{\"destination\":\"$point\",\"type\":\"bind\",\"source\":\"$source\",\"options\":[$options]}"
+    done
+    # A test of the runtime's own defaults says which propagation the root file system has, or "unset".
+    wide=${WIDE:-$wide}
+    id=$(printf '%s' "$$ $name" | sha256sum | cut -c1-64)
+    cat >"$bundle/config.json" <<END
+{"ociVersion": "1.0.2",
+ "process": {"user": {"uid": 0, "gid": 0}, "cwd": "/", "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+  "args": ["bash", "-c", "exec -a $command", "container"]},
+ "root": {"path": "$rootfs"},
+ "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}$mounts],
+ "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}],
+  $([ "$wide" = unset ] || echo "\"rootfsPropagation\": \"$wide\",") "cgroupsPath": "/$CGROUP/kubepods/burstable/pod$pod/$id"}}
+END
+    ${wrap[@]+"${wrap[@]}"} "$RUNTIME" --root "/run/test/$RUNTIME" run --detach --bundle "$bundle" --pid-file "$bundle/pid" \
+        "$id" </dev/null >"$bundle/log" 2>&1 || { cat "$bundle/log" >&2; exit 1; }
+    pid=$(<"$bundle/pid")
+    await grep -q "^$name" "/proc/$pid/cmdline"
 }
 
 POD=f3412c75-4ac7-4fcd-b1ed-b700bcf08552

@@ -2,7 +2,8 @@
 //! whether a volume will arrive, then the plugin really mounts one at the string that the kubelet
 //! would send, and somebody looks in the kubelet's mount namespace. `csihost probe` has to find the
 //! same. Kubelet and plugin are stand-ins,
-//! everything else is this machine's kernel. It needs root; without it the tests say so and pass.
+//! everything else is this machine's kernel and, beside a script that does as they do, the container runtimes
+//! runc and crun. It needs root; without it the tests say so and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // Tests.
 
@@ -248,11 +249,13 @@ fn stand_in() -> PathBuf {
     kubelet
 }
 
-/// Makes the arrangement and leaves what was said and seen in `out`.
-fn run(script: &str, out: &Path) {
+/// Makes the arrangement and leaves what was said and seen in `out`. `runtime` makes the containers of
+/// plugins: a script in host.sh, or an OCI runtime by its name.
+fn run(script: &str, out: &Path, runtime: Option<&str>) {
     let host = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contracts/host.sh");
     // A script that says how the host begins does so before anything else.
     let begins = if script.contains(". $HOST") { "" } else { ". $HOST\n" };
+    let group = format!("csihost-contracts-{}-{}", std::process::id(), out.file_name().unwrap().display());
     let output = Command::new("unshare")
         .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"])
         .arg(format!("{BRIDGE}\n{CONTAINED}\n{begins}{script}"))
@@ -260,16 +263,34 @@ fn run(script: &str, out: &Path) {
         .env("KUBELET", stand_in())
         .env("HOST", host)
         .env("OUT", out)
+        .env("RUNTIME", runtime.unwrap_or_default())
+        .env("CGROUP", &group)
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .output()
         .expect("unshare runs");
+    if runtime.is_some() {
+        remove_group(&group);
+    }
     assert!(
         output.status.success(),
         "the script failed: {}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Removes the control groups that a runtime made: the kernel keeps them when processes and mounts end.
+fn remove_group(group: &str) {
+    let script = "mount -t cgroup2 cgroup2 /mnt && cd /mnt || exit 1
+        for try in {1..100}; do
+            find \"$1\" -depth -type d -exec rmdir {} + 2>/dev/null
+            [ -d \"$1\" ] || exit 0
+            sleep 0.05
+        done
+        exit 1";
+    let removed = Command::new("unshare").args(["--mount", "bash", "-c", script, "-", group]).status();
+    assert!(removed.expect("unshare runs").success(), "the control group {group} stays");
 }
 
 /// The contract by the texts of the two mount tables alone.
@@ -296,9 +317,9 @@ fn by_texts(out: &Path) -> Contract {
 }
 
 /// What is wrong about an arrangement.
-fn faults(arrangement: &Arrangement) -> Vec<String> {
+fn faults(arrangement: &Arrangement, runtime: Option<&str>) -> Vec<String> {
     let out = tempfile::tempdir().unwrap();
-    run(arrangement.script, out.path());
+    run(arrangement.script, out.path(), runtime);
     let text = |name: &str| std::fs::read_to_string(out.path().join(name)).unwrap();
     let arrived: bool = text("arrived").trim().parse().unwrap();
     let foretold = by_texts(out.path());
@@ -348,13 +369,13 @@ fn faults(arrangement: &Arrangement) -> Vec<String> {
     faults
 }
 
-fn agree(arrangements: &[Arrangement]) {
+fn agree<'a>(arrangements: impl IntoIterator<Item = &'a Arrangement>, runtime: Option<&str>) {
     if !root() {
         return;
     }
     let mut wrong = Vec::new();
     for arrangement in arrangements {
-        let faults = faults(arrangement);
+        let faults = faults(arrangement, runtime);
         eprintln!("{} {}", if faults.is_empty() { "agrees: " } else { "WRONG:  " }, arrangement.what);
         if !faults.is_empty() {
             wrong.push(format!("{}\n    {}", arrangement.what, faults.join("\n    ")));
@@ -365,15 +386,61 @@ fn agree(arrangements: &[Arrangement]) {
 
 #[test]
 fn what_check_foretells_is_what_happens() {
-    agree(&ARRANGEMENTS);
+    agree(&ARRANGEMENTS, None);
+}
+
+/// The same with an OCI runtime; without it the test says so and passes.
+fn agree_with(runtime: &str, unset: &str) {
+    let found = Command::new(runtime).arg("--version").stdin(Stdio::null()).output();
+    match found {
+        Ok(output) => eprint!("{}", String::from_utf8_lossy(&output.stdout)),
+        Err(_) => {
+            eprintln!("skipped: {runtime} is not installed");
+            return;
+        }
+    }
+    agree(ARRANGEMENTS.iter().chain(&CONTAINERISED), Some(runtime));
+    agree_on_defaults(runtime, unset);
+}
+
+/// What becomes of a volume mount with each propagation, or none, in a root file system with each, or none.
+/// Without `rootfsPropagation` runc makes the root file system a slave, crun makes it private.
+fn agree_on_defaults(runtime: &str, unset: &str) {
+    let mut all = Vec::new();
+    for bind in ["unset", "rprivate", "rslave", "rshared"] {
+        for wide in ["unset", "rslave", "rshared"] {
+            let propagation = match (bind, if wide == "unset" { unset } else { wide }) {
+                ("rprivate", _) | (_, "rprivate") => Propagation::None,
+                ("rslave", _) | (_, "rslave") => Propagation::ToPlugin,
+                _ => Propagation::Bidirectional,
+            };
+            // A test ends soon.
+            let what = format!("a bind that is {bind} in a root file system that is {wide}").leak();
+            let script =
+                format!("WIDE={wide}; kubelet $S; plugin $S/plugins/x.example $S/pods:$S/pods:{bind}; judge")
+                    .leak();
+            all.push(Arrangement { what, script, seen: Seen::Same, propagation, remedy: "" });
+        }
+    }
+    agree(&all, Some(runtime));
+}
+
+#[test]
+fn what_check_foretells_of_plugins_of_runc_is_what_happens() {
+    agree_with("runc", "rslave");
+}
+
+#[test]
+fn what_check_foretells_of_plugins_of_crun_is_what_happens() {
+    agree_with("crun", "rprivate");
 }
 
 #[test]
 fn what_check_foretells_where_there_are_many_volumes_is_what_happens() {
-    agree(&MANY_VOLUMES);
+    agree(&MANY_VOLUMES, None);
 }
 
 #[test]
 fn what_check_foretells_of_a_kubelet_in_a_container_is_what_happens() {
-    agree(&CONTAINERISED);
+    agree(&CONTAINERISED, None);
 }

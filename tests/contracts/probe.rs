@@ -44,7 +44,7 @@ fn script(text: &str) -> Option<tempfile::TempDir> {
         return None;
     }
     let out = tempfile::tempdir().unwrap();
-    run(&format!("{BRIDGE}\n. $HOST\n{WORDS}\n{text}"), out.path());
+    run(&format!("{BRIDGE}\n. $HOST\n{WORDS}\n{text}"), out.path(), None);
     Some(out)
 }
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154 # the runners set here, flags, default_timeout, node
+# shellcheck shell=bash disable=SC2034,SC2154 # the runners set here, flags, default_timeout, base_option, node
 # What build-base, container and machine share. It is sourced, never run.
 #
 # A run lives in mount and PID namespaces of its own, and all that it writes lies on a
@@ -8,6 +8,7 @@ export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 # Nothing here reads standard input; closed, it would be the first file that is opened.
 exec </dev/null
 NODES=${CSIHOST_NODES:-/var/tmp/csihost-nodes}
+suite=${CSIHOST_SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME:-}")}
 
 say() { echo "${0##*/}: $*" >&2; }
 die() { say "$*"; exit 125; }
@@ -78,12 +79,37 @@ parse() {
     [ -z "${cut_after[$last]:-}${cut_on[$last]:-}" ] || die "a power cut needs a --then after it"
 }
 
-# Takes the base in use, so that no build-base removes it. Sets base.
+# The mirror of the suite: as this machine's own apt has it.
+suite_mirror() {
+    local mirror
+    mirror=$(apt_mirror "$suite")
+    # Another suite than ours is not in apt's sources, but on the same mirror.
+    [ -n "$mirror" ] || mirror=$(apt_mirror "$(. /etc/os-release && echo "$VERSION_CODENAME")")
+    [ -n "$mirror" ] || die "no main component of $suite in this machine's apt sources"
+    echo "$mirror"
+}
+apt_mirror() {
+    local uri
+    # shellcheck disable=SC2016 # the words are apt's
+    uri=$(apt-get indextargets --format '$(CREATED_BY) $(CODENAME) $(COMPONENT) $(REPO_URI)' |
+        awk -v s="$1" '$1 == "Packages" && $2 == s && $3 == "main" { print $4; exit }')
+    # Debian's cloud images name a file that lists the mirrors.
+    case $uri in mirror+file:*) uri=$(awk 'NF { print $1; exit }' "${uri#mirror+file:}") ;; esac
+    echo "$uri"
+}
+
+# Takes the base in use, so that no build-base removes it. Sets base. $base_option: of build-base.
 take_base() {
-    base=$("$here/build-base") || exit 125
+    base=$("$here/build-base" ${base_option:+"$base_option"}) || exit 125
     exec 9<"$base/lock"
     flock -s 9
     touch "$base/lock"
+}
+
+# The version of systemd in the base.
+systemd_version() {
+    awk '$1 == "Package:" { name = $2 } $1 == "Version:" && name == "systemd" { print int($2); exit }' \
+        "$base/root/var/lib/dpkg/status"
 }
 
 # Inside the enclosure: the run's directory, and in it node/, which the node sees as
@@ -95,6 +121,8 @@ new_run() {
     mkdir "$run"/{node,out,share}
     if [ -n "$out" ]; then mount --bind "$out" "$run/out"; fi
     if [ -n "$share" ]; then mount --bind "$share" "$run/share"; fi
+    # Packages are of one suite: the base has its own.
+    if [ -d "$run/share/debs" ] && [ -d "$base/debs" ]; then mount --bind "$base/debs" "$run/share/debs"; fi
     cp "$here/guest/agent" "$run/node/"
     echo 0 >"$run/node/boots"
     for n in "${!cmd[@]}"; do

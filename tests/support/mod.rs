@@ -39,6 +39,7 @@ pub(crate) fn share() -> &'static Path {
 /// A node that is to be booted.
 pub(crate) struct Node {
     runner: &'static str,
+    suite: Option<&'static str>,
     options: Vec<String>,
     later: Vec<String>,
 }
@@ -46,18 +47,18 @@ pub(crate) struct Node {
 /// systemd as PID 1 in a container: there in half a second, but on this machine's kernel, without
 /// modules or block devices, and iscsid's socket can listen though iscsid cannot run.
 pub(crate) fn container() -> Node {
-    Node { runner: "container", options: Vec::new(), later: Vec::new() }
+    Node { runner: "container", suite: None, options: Vec::new(), later: Vec::new() }
 }
 
 /// The container's files without systemd: a shell is PID 1, and no bus is there.
 pub(crate) fn plain() -> Node {
-    Node { runner: "plain", options: Vec::new(), later: Vec::new() }
+    Node { runner: "plain", suite: None, options: Vec::new(), later: Vec::new() }
 }
 
 /// A virtual machine with Debian's kernel: iSCSI works, and the power can be cut.
 pub(crate) fn machine() -> Node {
     let options = vec!["--timeout".into(), "900".into()];
-    Node { runner: "machine", options, later: Vec::new() }
+    Node { runner: "machine", suite: None, options, later: Vec::new() }
 }
 
 impl Node {
@@ -65,6 +66,12 @@ impl Node {
     pub(crate) fn option(mut self, words: &[&str]) -> Self {
         let list = if self.later.is_empty() { &mut self.options } else { &mut self.later };
         list.extend(words.iter().map(|&word| word.to_owned()));
+        self
+    }
+
+    /// A release of Debian, by its name, other than this machine's or `CSIHOST_SUITE`.
+    pub(crate) fn suite(mut self, name: &'static str) -> Self {
+        self.suite = Some(name);
         self
     }
 
@@ -97,6 +104,7 @@ impl Node {
             .args(&self.later)
             .arg("--")
             .arg(prelude(script))
+            .envs(self.suite.map(|name| ("CSIHOST_SUITE", name)))
             .stdin(Stdio::null())
             .output()
             .expect("the runner runs");

@@ -38,7 +38,7 @@ pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
         let line = entries
             .iter()
             .find(|entry| entry.point == point)
-            .map(|entry| format!("line {} of {FSTAB} mounts {} there", entry.number, shown(&entry.source)));
+            .map(|entry| format!("{} mounts {} there", entry.name(), shown(&entry.source)));
         let state = facts.units.get(&unit);
         let ours = facts.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes());
         let loaded = state.load == LoadState::Loaded && state.active != ActiveState::Active && !ours;
@@ -56,7 +56,7 @@ pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
     })
 }
 
-/// The line of the table that binds `what` at `place`, or why another one is in the way.
+/// The line of the table that binds `what` at `place` with every systemd, or why another one is in the way.
 pub(super) fn bound_by_fstab(
     facts: &Facts,
     what: &HostPath,
@@ -64,21 +64,25 @@ pub(super) fn bound_by_fstab(
 ) -> Result<Option<usize>, Refusal> {
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
     let entries = fstab::entries(table);
-    let Some(entry) = entries.iter().rev().find(|entry| entry.point == *place) else { return Ok(None) };
-    let source = entry.bound().map(|source| facts.canonical(&source).clone());
-    match source {
-        Some(source) if source == *what => Ok(Some(entry.number)),
-        _ => Err(Refusal {
-            id: "bridge-foreign-fstab",
-            target: place.to_string(),
-            reason: format!(
-                "line {} of {FSTAB} mounts {} there, and not the kubelet's {what}",
-                entry.number,
-                shown(&entry.source)
-            ),
-            remedy: format!(
-                "remove the line (with the node drained and {place} unmounted), then run csihost apply"
-            ),
-        }),
+    let lines = fstab::in_effect(&entries, place, &facts.init);
+    for entry in &lines {
+        let source = HostPath::parse(&entry.source).ok();
+        if source.is_none_or(|source| facts.canonical(&source) != what) {
+            return Err(Refusal {
+                id: "bridge-foreign-fstab",
+                target: place.to_string(),
+                reason: format!(
+                    "{} mounts {} there, and not the kubelet's {what}",
+                    entry.name(),
+                    shown(&entry.source)
+                ),
+                remedy: format!(
+                    "remove the line (with the node drained and {place} unmounted), then run csihost apply"
+                ),
+            });
+        }
     }
+    // A line that the next systemd ignores is not enough, and a directory is not mounted without "bind".
+    let binds = |entry: &&&fstab::Entry<'_>| entry.differs.is_none() && entry.bound().is_some();
+    Ok(lines.iter().find(binds).map(|entry| entry.number))
 }

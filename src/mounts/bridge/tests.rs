@@ -248,6 +248,59 @@ fn a_line_of_fstab_that_bridges_is_left_to_do_so_and_another_one_is_in_the_way()
 }
 
 #[test]
+fn of_two_lines_of_fstab_for_one_directory_the_first_counts_with_systemd_and_the_last_without() {
+    let (ours, other) = (
+        format!("{ROOT}/pods /var/lib/kubelet/pods none bind 0 0\n"),
+        "/srv/pods /var/lib/kubelet/pods none bind 0 0\n",
+    );
+    let line = |table: &str, init: Init| {
+        let facts = Facts { init, ..with_fstab(facts(ROOT, SHARED, &[]), table) };
+        match decided(&facts) {
+            Decision::Build(bridge) => Ok(bridge.spans[0].fstab),
+            Decision::Refused(all) => Err(all[0].id),
+            other => panic!("{other:?}"),
+        }
+    };
+    let none = || Init::Other("openrc".to_owned());
+    assert_eq!(line(&format!("{ours}{other}"), Init::Systemd), Ok(Some(1)));
+    assert_eq!(line(&format!("{other}{ours}"), Init::Systemd), Err("bridge-foreign-fstab"));
+    assert_eq!(line(&format!("{ours}{other}"), none()), Err("bridge-foreign-fstab"));
+    assert_eq!(line(&format!("{other}{ours}"), none()), Ok(Some(2)));
+}
+
+#[test]
+fn a_line_of_fstab_that_not_every_systemd_mounts_gets_a_unit_beside_it_and_one_that_disagrees_is_in_the_way()
+{
+    let line = |source: &str, end: &str| format!("{source} /var/lib/kubelet/pods{end}\n");
+    let ours = format!("{ROOT}/pods");
+    let spans = |table: &str| {
+        let Decision::Build(bridge) = decided(&with_fstab(facts(ROOT, SHARED, &[]), table)) else { panic!() };
+        bridge.spans[0].fstab
+    };
+    for end in [" none bind # kept by ops", "", " none defaults 0 0"] {
+        assert_eq!(spans(&line(&ours, end)), None, "{end}");
+    }
+    // systemd 252 mounts the first line, 262 the second one, and both are the kubelet's.
+    let both = format!("{}{}", line(&ours, " none bind # kept by ops"), line(&ours, " none rbind 0 0"));
+    assert_eq!(spans(&both), Some(2));
+    for (first, second) in [(&ours[..], "/srv/pods"), ("/srv/pods", &ours)] {
+        let table = format!("{}{}", line(first, " none bind # kept"), line(second, " none bind 0 0"));
+        assert_eq!(
+            refused(&with_fstab(facts(ROOT, SHARED, &[]), &table)),
+            ["bridge-foreign-fstab"],
+            "{table}"
+        );
+    }
+    let two = with_fstab(facts(ROOT, SHARED, &[]), &line("/srv/pods", ""));
+    let Decision::Refused(all) = decided(&two) else { panic!() };
+    assert!(
+        all[0].reason.contains("line 1 of /etc/fstab (mount(8) and systemd 259 and later ignore it"),
+        "{}",
+        all[0].reason
+    );
+}
+
+#[test]
 fn the_root_that_only_the_settings_believe_in_is_not_bridged_over_the_kubelets_own() {
     let old = "/var/lib/rancher/k3s/agent/kubelet";
     let mut facts = facts(old, SHARED, &[]);

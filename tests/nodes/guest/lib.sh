@@ -10,6 +10,12 @@ root=/opt/rke/var/lib/kubelet
 standard=/var/lib/kubelet
 bridge='pods plugins plugins_registry'
 
+# A host as systemd's own: nothing failed, programs can use /dev/null, the bus answers.
+sound() {
+    [ "$(stat -c %a /dev/null)" = 666 ] || fail "/dev/null has mode $(stat -c %a /dev/null)"
+    systemctl is-active dbus.socket
+    busctl get-property org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager Version
+}
 # A kubelet with another root than the standard one; it is running then.
 kubelet() {
     install -m 755 /share/kubelet /usr/bin/kubelet
@@ -19,7 +25,11 @@ kubelet() {
 }
 # iscsid neither runs nor listens, and the line that would start it names nothing.
 break_iscsi() {
-    systemctl -q disable --now iscsid.socket iscsid.service open-iscsi.service
+    local unit
+    # Debian 11 has no socket.
+    for unit in iscsid.socket iscsid.service open-iscsi.service; do
+        if systemctl cat "$unit" >/dev/null 2>&1; then systemctl -q disable --now "$unit"; fi
+    done
     sed -i 's|^iscsid.startup *=.*|iscsid.startup = /usr/sbin/no-such-iscsid|' /etc/iscsi/iscsid.conf
 }
 # A node such as csihost is made for: both of the above.

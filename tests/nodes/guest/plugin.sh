@@ -3,6 +3,34 @@
 # is made as a runtime does it; its control group is a real one, by systemd.
 POD=f3412c75-4ac7-4fcd-b1ed-b700bcf08552
 
+# Not in the arguments: systemd-run expands variables there from 254 on.
+mkdir -p /run/test
+cat >/run/test/container <<'END'
+set -eu
+# What is mounted there is not for the host to see.
+mount --make-private "$(findmnt -no TARGET --target "${ROOTFS%/*}")"
+mount -t tmpfs -o mode=755 --make-private tmpfs "$ROOTFS"
+for dir in usr etc; do mkdir "$ROOTFS/$dir"; mount --bind --make-private "/$dir" "$ROOTFS/$dir"; done
+for dir in bin sbin lib lib64; do if [ -e "/$dir" ]; then ln -s "usr/$dir" "$ROOTFS/$dir"; fi; done
+mkdir "$ROOTFS"/{proc,tmp,old}
+for dir in $DIRS; do mkdir -p "$ROOTFS$dir"; done
+mount -t proc --make-private proc "$ROOTFS/proc"
+mount -t tmpfs --make-private tmpfs "$ROOTFS/tmp"
+for bind; do
+    IFS=: read -r source point propagation <<<"$bind"
+    mkdir -p "$source" "$ROOTFS$point"
+    mount --rbind "$source" "$ROOTFS$point"
+    for way in ${propagation//+/ }; do mount --make-"$way" "$ROOTFS$point"; done
+done
+if [ -n "$READONLY" ]; then mount -o remount,ro,bind "$ROOTFS"; fi
+echo $$ >"$PIDFILE"
+cd "$ROOTFS"
+pivot_root . old
+mount --make-rslave old
+umount -l old
+exec bash -c "exec -a $COMMAND" container
+END
+
 # container NAME COMMAND [SOURCE:POINT:PROPAGATION]...: sets $pid and $started (ms). runc,
 # libcontainer/rootfs_linux.go: a root file system of its own, directories of the host bound as the
 # pod asks for it, then pivot_root. Of $readonly the root file system cannot be written.
@@ -17,30 +45,7 @@ container() {
     rm -f "/run/test/$name.pid"
     ROOTFS=$rootfs COMMAND=$command READONLY=${readonly:-} DIRS=${dirs:-} PIDFILE=/run/test/$name.pid systemd-run -q --scope \
         --slice="kubepods-besteffort-pod${POD//-/_}.slice" --unit="cri-containerd-$id.scope" \
-        unshare --mount --propagation unchanged bash -euc '
-        # What is mounted there is not for the host to see.
-        mount --make-private "$(findmnt -no TARGET --target "${ROOTFS%/*}")"
-        mount -t tmpfs -o mode=755 --make-private tmpfs "$ROOTFS"
-        for dir in usr etc; do mkdir "$ROOTFS/$dir"; mount --bind --make-private "/$dir" "$ROOTFS/$dir"; done
-        for dir in bin sbin lib lib64; do if [ -e "/$dir" ]; then ln -s "usr/$dir" "$ROOTFS/$dir"; fi; done
-        mkdir "$ROOTFS"/{proc,tmp,old}
-        for dir in $DIRS; do mkdir -p "$ROOTFS$dir"; done
-        mount -t proc --make-private proc "$ROOTFS/proc"
-        mount -t tmpfs --make-private tmpfs "$ROOTFS/tmp"
-        for bind; do
-            IFS=: read -r source point propagation <<<"$bind"
-            mkdir -p "$source" "$ROOTFS$point"
-            mount --rbind "$source" "$ROOTFS$point"
-            for way in ${propagation//+/ }; do mount --make-"$way" "$ROOTFS$point"; done
-        done
-        if [ -n "$READONLY" ]; then mount -o remount,ro,bind "$ROOTFS"; fi
-        echo $$ >"$PIDFILE"
-        cd "$ROOTFS"
-        pivot_root . old
-        mount --make-rslave old
-        umount -l old
-        exec bash -c "exec -a $COMMAND" container
-    ' bash "$@" "${adjusted[@]}" </dev/null >"/run/test/$name.log" 2>&1 &
+        unshare --mount --propagation unchanged bash /run/test/container "$@" "${adjusted[@]}" </dev/null >"/run/test/$name.log" 2>&1 &
     local try first=$!
     disown
     for try in {1..2000}; do
