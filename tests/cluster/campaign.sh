@@ -52,14 +52,15 @@ while [ "$killed" -lt "$kills" ]; do
         while read -r name uid; do
             # The driver deletes an inline volume before it answers, and of a deleted one it answers an error: killed
             # in between it is not asked again with success. Nothing is mounted then, and no path is missing.
-            if ! grep -q "$uid" /proc/1/mountinfo &&
-                journalctl -q --no-pager -b -u kubelet | grep -F "$uid" | grep -qF 'does not exist in the volumes list'; then
+            journalctl -q --no-pager -b -u kubelet | grep -F "$uid" >said || :
+            if ! grep -q "$uid.*kubernetes.io~csi" /proc/1/mountinfo && grep -qF 'does not exist in the volumes list' said; then
                 forgotten=$((forgotten + 1))
                 # It would be in the way of the last look at what is left.
                 kubectl delete pod "$name" --force --grace-period=0 >/dev/null 2>&1 || :
             else
                 stuck+=("$name")
                 echo "round $round: $name is stuck"
+                tail -n 3 said | cut -c1-600
             fi
         done < <(kubectl get pods -l test=yes -o 'jsonpath={range .items[*]}{.metadata.name} {.metadata.uid}{"\n"}{end}' | grep "^r$round-")
     fi

@@ -120,8 +120,8 @@ nothing_left() {
     done
 }
 
-# no_mount_left: below pods, in both trees, no volume is mounted.
-no_mount_left() { ! awk -v a="$root/pods/" -v b="$standard/pods/" 'index($5, a) == 1 || index($5, b) == 1 { print "left: " $5 }' /proc/1/mountinfo | grep .; }
+# no_mount_left: no CSI volume is published or staged, in either tree.
+no_mount_left() { ! awk '$5 ~ "/kubelet/(pods/.*/kubernetes.io~csi|plugins/kubernetes.io/csi)/" { print "left: " $5 }' /proc/1/mountinfo | grep .; }
 
 # storage: the driver's persistent volumes, as it finds them when it starts (its state.json): one, two.
 storage() {
