@@ -9,8 +9,7 @@
 #   make test    all tests, those on real nodes too
 #   make matrix  the tests on real nodes on each Debian of SUITES (bullseye bookworm trixie sid): systemd 247
 #                to 262; make test has all of them on one, and a few on the others
-#   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md);
-#                UPGRADE_FROM=DEB upgrades from an earlier package in place of this one
+#   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md)
 #   make fuzz    each parser with random input, FUZZ_SECONDS (60) each; not a part of make test
 #   make bench   a turn with nothing to do, against an administrator's shell script; finding the
 #                kubelet among 5,000 processes, against ps; mount tables of up to 50,000 rows;
@@ -21,6 +20,7 @@
 #                vulnerabilities where the database of them can be had
 #   make cluster-campaign  kills a driver CAMPAIGN_KILLS (1000) times while its pods are deleted, with
 #                CAMPAIGN_REPAIR (graft) in effect; not a part of make test
+#   make cluster-upgrade UPGRADE_FROM=DEB  upgrades the package of an earlier commit under pods, with each repair
 #   make cluster-power-cut  cuts the power of a cluster in a virtual machine while pods come and go; it takes half an
 #                hour without KVM, and is not a part of make test
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
@@ -63,7 +63,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut cluster-upgrade vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -238,7 +238,7 @@ lint: tools
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
 	shellcheck -x tests/nodes/{build-base,packages,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
-	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh,power-cut.sh} \
+	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh,power-cut.sh,upgrade.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
 # What clippy says of the standard library (incompatible_msrv), the oldest compiler says of all.
 msrv:
@@ -266,12 +266,17 @@ matrix: nodes
 	done; \
 	[ -z "$$failed" ] || { echo "tests failed on:$$failed" >&2; exit 1; }
 cluster: nodes
-	@rm -f $(NODES)/older.deb; $(if $(UPGRADE_FROM),install -m 644 $(UPGRADE_FROM) $(NODES)/older.deb)
 	cargo test --locked --features node-tests --test cluster
 cluster-campaign: nodes
 	@binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \
 	tests/nodes/container --cluster "$$binaries" --shared-root --share $(NODES) --timeout $$((300 + 6 * $(CAMPAIGN_KILLS))) -- \
 	    'bash /cluster/campaign.sh $(CAMPAIGN_KILLS) $(CAMPAIGN_REPAIR)'
+cluster-upgrade: nodes
+	@install -m 644 $(UPGRADE_FROM) $(NODES)/older.deb; binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \
+	for repair in graft align; do \
+	    tests/nodes/container --cluster "$$binaries" --shared-root --share $(NODES) --timeout 600 -- \
+	        "bash /cluster/upgrade.sh $$repair"; \
+	done; rm $(NODES)/older.deb
 cluster-power-cut: nodes
 	@script='mkdir -p /cluster; mount -t 9p -o trans=virtio,version=9p2000.L,ro cluster /cluster; bash /cluster/power-cut.sh'; \
 	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \

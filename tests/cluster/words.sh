@@ -251,12 +251,10 @@ sandboxed() {
     [ "$(systemctl show -P NRestarts csihost)" = 0 ]
     [ $(($(awk '/^CapEff/ { print "0x" $2 }' "/proc/$agent/status") >> 21 & 1)) = 0 ]
 }
-# older: csihost's package as of an earlier version: of an earlier commit (make cluster UPGRADE_FROM=DEB), or this one.
+# older [DEB]: csihost's package (or DEB) as of an earlier version.
 older() {
-    local package=/share/csihost.deb
-    if [ -e /share/older.deb ]; then package=/share/older.deb; fi
     rm -rf older
-    dpkg-deb -R $package older
+    dpkg-deb -R "${1:-/share/csihost.deb}" older
     sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control
     dpkg-deb --root-owner-group -Znone -b older older.deb >/dev/null
 }
