@@ -6,7 +6,8 @@
 #                be had, arm64: target/packages
 #   make reproducible  builds the packages once more elsewhere, and compares the bytes
 #   make demo    boots a disposable node, installs the package there, shows what it does
-#   make test    all tests, those on real nodes too
+#   make quick   format, clippy and all tests that need no node: under a minute after an edit
+#   make test    all tests, those on real nodes too; prints the time of each step and the ten slowest tests
 #   make matrix  the tests on real nodes on each Debian of SUITES (bullseye bookworm trixie sid): systemd 247
 #                to 262; make test has all of them on one, and a few on the others
 #   make cluster the package under a real Kubernetes, where its binaries are (tests/cluster/README.md)
@@ -25,8 +26,14 @@
 #                hour without KVM, and is not a part of make test
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
+ifdef CSIHOST_TIMES
+# Under `make test`: the same bash, which also writes down how long each line of a recipe took.
+SHELL := tests/timed
+.SHELLFLAGS = '$@' -euo pipefail -c
+else
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
+endif
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -43,6 +50,8 @@ CARGO_DENY := $(TARGET)/tools/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
 SUITES ?= bullseye bookworm trixie sid
+# Everything of `make test`.
+STEPS := lint deny unit msrv test-packages node cluster vm
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
 CAMPAIGN_KILLS ?= 1000
@@ -63,9 +72,9 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut cluster-upgrade vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test quick lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut cluster-upgrade vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
-	@sed -n '2,/^SHELL/{/^#/s/^# \{0,1\}//p}' Makefile
+	@sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' Makefile
 
 # Installs the Debian packages of the commands and files that are missing: COMMAND:PACKAGE or
 # /PATH:PACKAGE... Where nothing is missing, the network is not asked. Recommended packages are not
@@ -221,7 +230,15 @@ bench: nodes
 	@benches/install $(NODES)
 	@benches/agent $(NODES)
 
-test: lint deny unit msrv test-packages node cluster vm
+test:
+	@times=$(TARGET)/times; rm -rf $$times; mkdir -p $$times; rc=0; \
+	CSIHOST_TIMES=$$times $(MAKE) --no-print-directory $(STEPS) || rc=$$?; \
+	tests/times $$times; exit $$rc
+# What is affordable after each edit: under a minute where everything was built before.
+quick:
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
+	tests/run --quiet pure
 # All of a release, for each architecture: it makes the packages, looks into them and starts the program.
 test-packages: lint-packages
 	$(call need,qemu-aarch64-static:qemu-user-static)
@@ -236,7 +253,7 @@ lint: tools
 	mandoc -T lint -W warning packaging/man/*.[58]
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
-	shellcheck -x tests/nodes/{build-base,packages,container,machine,plain,lib.sh} .ci/run packaging/deb/scripts/* \
+	shellcheck -x tests/nodes/{build-base,packages,container,machine,plain,lib.sh} tests/{run,timed,times} .ci/run packaging/deb/scripts/* \
 	    packaging/arm64-{cc,rustc} \
 	    tests/nodes/guest/{agent,demo,iscsi-target,lib.sh,plugin.sh,soak} tests/cluster/{binaries,serve,words.sh,campaign.sh,power-cut.sh,upgrade.sh} \
 	    benches/{apply,rounds,detect,contracts,agent,drifts,install,ready,admin.sh}
@@ -252,9 +269,10 @@ msrv:
 	fi
 unit: tools-deb
 	$(call need,zsh:zsh fish:fish runc:runc crun:crun)
-	cargo test --quiet --locked
+	tests/run pure
+	cargo test --quiet --locked --doc
 node: nodes
-	cargo test --locked --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
+	cargo test --locked --no-fail-fast --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
 # Each suite has a base of its own; the virtual machine boots Debian's kernel of that suite.
 matrix: nodes
 	@failed=; \
