@@ -155,7 +155,7 @@ fn while_the_agent_is_away_no_driver_is_reached_and_none_can_start() {
             systemctl start csihost; eventually open; eventually found fail
             csihost check >check || :; grep -F "in place of the driver's socket for process $pid of pod $POD at /csi" check
             grep -F "kubectl rollout restart" check
-            pkill -KILL -P $pid; kill -KILL $pid; eventually found pass
+            kill -KILL $pid $(pgrep -P $pid); eventually found pass
         fi
 
         # One that dies while the agent does has to wait for it.
