@@ -37,6 +37,26 @@ fn the_manual_has_every_check_with_what_it_asks() {
     assert_eq!(documented, known);
 }
 
+#[test]
+fn every_quotation_of_the_cluster_is_made_by_its_tests() {
+    let directory = |path: &str| std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let texts = |path| {
+        directory(path).map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default())
+    };
+    let tests: String = texts("tests/cluster").collect();
+    let mut count = 0;
+    for text in texts("docs") {
+        let mut seen = Vec::new();
+        for name in text.split("<!-- cluster: ").skip(1).filter_map(|rest| rest.split(" -->").next()) {
+            assert!(tests.contains(&format!("quote {name} ")), "no test quotes {name}");
+            assert!(!seen.contains(&name), "{name} is quoted twice in one document");
+            seen.push(name);
+            count += 1;
+        }
+    }
+    assert!(count > 8, "{count}");
+}
+
 /// Every name that a check gives its finding in the sources.
 #[test]
 fn every_name_in_the_sources_is_in_the_list() {

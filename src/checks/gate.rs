@@ -29,8 +29,8 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
     let runs = matches!(facts.agent, Some(ActiveState::Active));
     let (why, remedy) = match facts.agent {
         Some(ActiveState::Active) => (
-            "the agent runs, and does not graft this driver: it is not connected to the container runtime, or \
-             the driver's contract is broken",
+            "the agent runs, and does not graft this driver: it is not connected to the container runtime, the \
+             driver's contract is broken, or a container that was created before the agent ran is still to start",
             "see path-contract, csihost plan and journalctl -u csihost",
         ),
         Some(ActiveState::Activating) => ("the agent is starting", "wait, or see journalctl -u csihost"),

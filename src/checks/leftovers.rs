@@ -44,7 +44,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 /// that goes with its twin is left out when its turn comes.
 fn remedy(leftovers: &[Leftover]) -> String {
     let mut points: Vec<String> = Vec::new();
-    for point in leftovers.iter().flat_map(|left| &left.points) {
+    let published = leftovers.iter().flat_map(|left| &left.published);
+    for point in published.chain(leftovers.iter().flat_map(|left| &left.staged)) {
         let quoted = format!("'{}'", point.to_string().replace('\'', "'\\''"));
         if !points.contains(&quoted) {
             points.push(quoted);
@@ -60,15 +61,16 @@ mod tests {
 
     #[test]
     fn the_remedy_unmounts_each_once_in_order_and_survives_a_quote() {
-        let left = |points: &[&'static str]| Leftover {
+        let left = |points: &[&'static str; 2]| Leftover {
             pod: "u".to_owned(),
             volume: "v".to_owned(),
             minutes: 11,
-            points: points.iter().map(|point| HostPath::from(*point)).collect(),
+            published: vec![HostPath::from(points[0])],
+            staged: vec![HostPath::from(points[1])],
         };
         assert_eq!(
             remedy(&[left(&["/a/p", "/a/s"]), left(&["/it's/p", "/a/s"])]),
-            r#"for m in '/a/p' '/a/s' '/it'\''s/p'; do ! mountpoint -q "$m" || umount "$m"; done"#
+            r#"for m in '/a/p' '/it'\''s/p' '/a/s'; do ! mountpoint -q "$m" || umount "$m"; done"#
         );
     }
 }

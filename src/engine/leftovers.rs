@@ -88,8 +88,11 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
             points.sort_by_key(|point| std::cmp::Reverse(point.len()));
             points.dedup();
         }
-        let points = first.into_iter().chain(second).filter_map(|point| HostPath::parse(point).ok());
-        Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, points: points.collect() }
+        let paths = |points: Vec<&Vec<u8>>| {
+            points.into_iter().filter_map(|point| HostPath::parse(point).ok()).collect()
+        };
+        let (published, staged) = (paths(first), paths(second));
+        Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, published, staged }
     };
     candidates.into_iter().map(found).collect()
 }

@@ -9,6 +9,7 @@ use crate::model::bytes::shown;
 use crate::model::contract::PodName;
 use crate::model::path::HostPath;
 use crate::settings::{Repair, Settings};
+use nix::Error as Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
 const POD_LOGS: &str = "/var/log/pods";
@@ -72,7 +73,11 @@ pub(super) fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> 
         let classes = names.iter().filter(|name| name.windows(8).any(|w| w == b"kubepods") || is_class(name));
         for class in classes.map(|name| top.join(name)).chain([top.clone()]) {
             // A control group that is gone has no pod, and a file none either.
-            for name in host.list(&class).unwrap_or_default() {
+            let names = match host.list(&class) {
+                Err(error) if !matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => return None,
+                names => names.unwrap_or_default(),
+            };
+            for name in names {
                 pods.extend(owner(&[b"0::/", name.as_slice()].concat()).pod);
             }
         }

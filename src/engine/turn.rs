@@ -8,7 +8,7 @@ use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
 use super::receipt::{self, Store};
 use super::status;
-use super::undo::{self, Continued, Fate};
+use super::undo::{self, Continued, Fate, Undoing};
 use crate::checks;
 use crate::host::Host;
 use crate::iscsi::initiator;
@@ -58,6 +58,8 @@ const ROUNDS: usize = 3;
 
 /// The kind of step that can follow from others of the same turn.
 pub(super) const GRAFT: &str = "graft";
+/// The kind of an unmount of a volume of a pod that is gone.
+pub(super) const UNMOUNT_VOLUME: &str = "unmount-volume";
 
 /// The kubelet's root, with what configuration says of its next start.
 pub async fn detect(host: &Host, config: &Config) -> Result<Detection> {
@@ -178,12 +180,24 @@ pub(super) fn undo_status(continued: &Continued, started: Instant) -> Status {
             )
         }
         (false, _) => "undone: csihost.service and csihost-boot.service are disabled".to_owned(),
+        (true, true) if left > 0 => {
+            format!("undoing: {left} changes cannot be undone yet, and are tried again: {}", reasons(undoing))
+        }
         (true, true) => "undoing: the rest waits for the kubelet's restart or for a reboot".to_owned(),
         (true, false) => {
             format!("undoing: waits for {}; {}", undoing.hold.summary(), undoing.hold.remedy())
         }
     };
     status
+}
+
+/// Why changes are left.
+fn reasons(undoing: &Undoing) -> String {
+    let reasons = undoing.undone.iter().filter_map(|undone| match &undone.fate {
+        Fate::Left(why) => Some(format!("{} {}: {why}", undone.what, undone.target)),
+        _ => None,
+    });
+    reasons.collect::<Vec<_>>().join("; ")
 }
 
 /// A person's `apply` after an undo that waits: the node is to be ready again.

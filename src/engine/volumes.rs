@@ -1,4 +1,4 @@
-//! Engine: unmounts a volume of a pod that is gone, in a process of its own, because the agent has no right to
+//! Engine: unmounts a volume where it is published to a pod that is gone, in a process of its own, because the agent has no right to
 //! mount and to unmount.
 //!
 //! That process proves once more that the pod is gone (`engine::leftovers`), and unmounts nothing else.
@@ -21,6 +21,8 @@ const VERB: &str = "unmount-volume";
 const ORDER: &str = "CSIHOST_VOLUME";
 /// A file system writes what it has not written yet.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// As many mounts over each other are unmounted at one point.
+const LAYERS: usize = 16;
 /// umount(2) takes CAP_SYS_ADMIN; all processes are looked at, as the agent does.
 const RIGHTS: Rights = Rights { capabilities: &["sys_admin", "sys_ptrace", "dac_override"] };
 
@@ -57,12 +59,18 @@ pub async fn unmount_ordered_volume() -> Result<()> {
     let left = facts.leftovers.into_iter().find(|left| left.pod == pod && left.volume == volume);
     let left = left.with_context(|| format!("{volume} of pod {pod} is in use again, or gone"))?;
     let mut failed = Vec::new();
-    for point in &left.points {
-        // The copy in the other tree of a bridge goes with the first one.
-        if resolve::top_at(&mounts(&host)?, point.as_bytes()).is_some()
-            && let Err(error) = host.unmount(point)
-        {
-            failed.push(format!("{error} (fuser -vm {point})"));
+    // Not where it is staged: another pod may be about to get the volume from there.
+    for point in &left.published {
+        // A driver that was called again may have mounted it again. The copy in the other tree of a bridge
+        // goes with the first one.
+        for _ in 0..LAYERS {
+            if resolve::top_at(&mounts(&host)?, point.as_bytes()).is_none() {
+                break;
+            }
+            if let Err(error) = host.unmount(point) {
+                failed.push(format!("{error} (fuser -vm {point})"));
+                break;
+            }
         }
     }
     match failed.is_empty() {

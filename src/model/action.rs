@@ -141,7 +141,7 @@ pub enum Action {
     },
     /// Makes the kubelet root's string exist inside a plugin.
     Graft(Graft),
-    /// Unmounts a volume of a pod that is gone, at each of its mount points.
+    /// Unmounts a volume where it is published to a pod that is gone.
     UnmountVolume {
         /// The pod's UID.
         pod: String,

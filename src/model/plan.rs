@@ -146,8 +146,8 @@ impl Plan {
     }
 
     /// Keeps the steps of one kind, and nothing else of the plan.
-    pub fn keep_only(&mut self, kind: &str) {
-        self.leave_out(|step| step.action.kind() != kind);
+    pub fn keep_only(&mut self, kinds: &[&str]) {
+        self.leave_out(|step| !kinds.contains(&step.action.kind()));
         *self = Self { steps: std::mem::take(&mut self.steps), ..Self::default() };
     }
 

@@ -30,9 +30,11 @@ pub struct Leftover {
     pub volume: String,
     /// How long nothing has changed in the pod's directory of the volume, in minutes.
     pub minutes: u64,
-    /// Its mount points in the order in which they are unmounted: publications, deepest first, then the
-    /// staging of the same device; each in both trees of a bridge.
-    pub points: Vec<HostPath>,
+    /// Where it is published to the pod, deepest first, in both trees of a bridge.
+    pub published: Vec<HostPath>,
+    /// Where the same device is staged. Another pod of this node may be about to get it from there, which
+    /// the node cannot tell: a person can.
+    pub staged: Vec<HostPath>,
 }
 
 /// A plugin that the kubelet reaches through the bridge.

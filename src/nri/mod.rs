@@ -35,6 +35,8 @@ pub const EVENTS: i32 =
 
 /// `ContainerState` of a container whose first process does not run yet.
 pub const CONTAINER_CREATED: i32 = 1;
+/// `ContainerState` of a container whose first process runs.
+const CONTAINER_RUNNING: i32 = 3;
 
 /// Codes of gRPC.
 const INVALID_ARGUMENT: i32 = 3;
@@ -142,21 +144,31 @@ struct Synchronizing {
     pods: Vec<Pod>,
     /// The containers that are created and not started.
     created: Vec<Container>,
+    /// Sandbox and name of those that run: an attempt before at one of them is never started.
+    running: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Synchronizing {
     fn new() -> Self {
-        Self { until: Instant::now() + READY, pods: Vec::new(), created: Vec::new() }
+        Self { until: Instant::now() + READY, pods: Vec::new(), created: Vec::new(), running: Vec::new() }
     }
 
     fn add(&mut self, request: SynchronizeRequest) {
         self.pods.extend(request.pods);
-        let created = request.containers.into_iter().filter(|one| one.state == CONTAINER_CREATED);
-        self.created.extend(created);
+        for container in request.containers {
+            match container.state {
+                CONTAINER_CREATED => self.created.push(container),
+                CONTAINER_RUNNING => self.running.push((container.sandbox, container.name)),
+                _ => {}
+            }
+        }
     }
 
     fn containers(self) -> Vec<NewContainer> {
-        let Self { pods, created, .. } = self;
+        let Self { pods, mut created, running, .. } = self;
+        created.retain(|one| {
+            !running.iter().any(|(sandbox, name)| *sandbox == one.sandbox && *name == one.name)
+        });
         let whole = |container: Container| {
             let pod = pods.iter().find(|pod| pod.id == container.sandbox).cloned();
             ContainerRequest { pod, container: Some(container) }.into_container()

@@ -174,10 +174,14 @@ fn containers_that_are_created_and_not_started_come_with_their_pods() {
             name: bytes("driver"),
             ..Container::default()
         };
-        // A container may come before its pod. 3 is CONTAINER_RUNNING.
+        // A container may come before its pod, and c5 is an attempt that c2 has replaced.
         let parts = [
-            (vec![], vec![container("c1", "a", CONTAINER_CREATED), container("c2", "a", 3)], true),
-            (vec![pod("b"), pod("a")], vec![], true),
+            (
+                vec![],
+                vec![container("c1", "a", CONTAINER_CREATED), container("c2", "c", CONTAINER_RUNNING)],
+                true,
+            ),
+            (vec![pod("b"), pod("a"), pod("c")], vec![container("c5", "c", CONTAINER_CREATED)], true),
             (
                 vec![],
                 vec![container("c3", "b", CONTAINER_CREATED), container("c4", "no", CONTAINER_CREATED)],

@@ -1,4 +1,4 @@
-//! What the documents quote of a real cluster: a comment `<!-- cluster: NAME -->` in docs/ stands before a block, and the
+//! Quotations of a real cluster in the documents: a comment `<!-- cluster: NAME -->` in docs/ stands before a block, and the
 //! test that runs `quote NAME COMMAND` (words.sh) makes its content.
 
 use std::path::{Path, PathBuf};

@@ -210,11 +210,12 @@ impl Shared {
         }
     }
 
-    /// Forgets a container that was not started; false if it was none of them.
+    /// Forgets a container that was not started, or is an earlier attempt at this one; false if it was none of them.
     fn has_left(&self, container: &NewContainer) -> bool {
         let mut unstarted = locked(&self.unstarted);
         let before = unstarted.len();
-        unstarted.retain(|one| one.id != container.id);
+        let is_same = |one: &NewContainer| (&one.pod, &one.name) == (&container.pod, &container.name);
+        unstarted.retain(|one| one.id != container.id && !is_same(one));
         unstarted.len() != before
     }
 
@@ -305,6 +306,10 @@ impl Handler for Shared {
     }
 
     fn create(&self, container: &NewContainer) -> Vec<ContainerMount> {
+        // The kubelet has given up an earlier attempt at the same container.
+        if self.has_left(container) {
+            self.report.send_modify(|report| report.started += 1);
+        }
         let decided = self.with_adjust(|adjust| adjust.as_ref().map(|adjust| adjust.mounts(container)));
         let Some(Ok(mounts)) = decided else { return Vec::new() };
         let targets: Vec<&str> = mounts.iter().map(|mount| mount.destination.as_str()).collect();

@@ -158,6 +158,10 @@ impl Turns {
         let settings = plan::in_effect(&config.settings, seen.facts.align.as_ref());
         let changes = plan::gate::changes(&seen.facts, &settings, connected, &self.violated);
         let moved = gate::settle(host, systemd, &changes, connected).await;
+        // It may have been lost since it was asked for, and the gates opened after they were to be closed.
+        if connected && !(connection.lives)() {
+            gate::close_open_ones(host, systemd).await;
+        }
         self.violated = changes.violated;
         self.gate_failed = moved.is_none();
         moved.unwrap_or_default()

@@ -127,8 +127,10 @@ impl<M: ServiceManager> Undo<'_, M> {
             for root in former {
                 bases.remove(root);
             }
-            let runs = found.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
-            let notes = Notes { host: &aside, proc: runs.then_some(&proc), alive: OnceCell::new() };
+            let pid = found.detection.kubelet.as_ref().and_then(|kubelet| kubelet.pid);
+            let settled =
+                pid.and_then(|pid| proc.has_run_for(pid)).is_some_and(|long| long.as_secs() / 60 >= GRACE);
+            let notes = Notes { host: &aside, proc: settled.then_some(&proc), alive: OnceCell::new() };
             let mounted = hold.pods.keys().cloned().collect();
             bases.iter().for_each(|base| notes.add_volumes(base, &mounted, &mut hold));
         }
@@ -160,7 +162,8 @@ fn is_here(detection: &Detection) -> bool {
 /// The kubelet's notes of volumes.
 struct Notes<'a> {
     host: &'a Host,
-    /// The processes, where a kubelet runs that would take down what is not needed.
+    /// The processes, where a kubelet has run for so long that it has pods back after a boot, and has taken down what is
+    /// not needed.
     proc: Option<&'a Proc<'a>>,
     /// The pods that this node has, where that is known.
     alive: OnceCell<Option<BTreeSet<String>>>,
@@ -201,8 +204,8 @@ impl Notes<'_> {
         }
     }
 
-    /// Returns true if the kubelet runs, the pod is gone from this node, and nothing has changed in the volume's
-    /// directory for minutes.
+    /// Returns true if the kubelet has run for minutes, the pod is gone from this node, which has others, and nothing
+    /// has changed in the volume's directory for minutes.
     fn is_left(&self, pod: &str, directory: &HostPath) -> bool {
         let Some(proc) = self.proc else { return false };
         let alive = || {
@@ -210,9 +213,14 @@ impl Notes<'_> {
             alive.extend(pods::running(self.host, proc)?);
             Some(alive)
         };
-        self.host.minutes_unchanged(directory).is_some_and(|minutes| minutes >= GRACE)
-            && self.alive.get_or_init(alive).as_ref().is_some_and(|alive| !alive.contains(pod))
+        let unchanged = self.host.minutes_unchanged(directory).filter(|minutes| *minutes >= GRACE);
+        unchanged.is_some() && is_gone(pod, self.alive.get_or_init(alive).as_ref())
     }
+}
+
+/// Returns true if the pods of this node are known, some are there, and `pod` is none of them.
+fn is_gone(pod: &str, alive: Option<&BTreeSet<String>>) -> bool {
+    alive.is_some_and(|alive| !alive.is_empty() && !alive.contains(pod))
 }
 
 /// The plugins that are registered under a path below the standard path, which is bridged.
@@ -238,4 +246,18 @@ fn registered(host: &Host, detection: &Detection, seen: &Plugins, table: &MountT
     found.sort();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_is_gone_only_from_a_node_whose_other_pods_are_known() {
+        let alive = BTreeSet::from(["a".to_owned()]);
+        assert!(is_gone("b", Some(&alive)));
+        assert!(!is_gone("a", Some(&alive)));
+        assert!(!is_gone("b", Some(&BTreeSet::new())), "after a boot the kubelet has not made any yet");
+        assert!(!is_gone("b", None));
+    }
 }

@@ -1,11 +1,11 @@
 //! Engine: an undo that waits: it is in the receipt, and the agent and the boot unit continue it until
 //! nothing of the receipt is left.
 //!
-//! Meanwhile they plan nothing of their own, except that a plugin which restarts is grafted again: its
-//! volumes are still to be unmounted by it.
+//! Meanwhile they plan nothing of their own, except that a plugin which restarts is grafted again, because
+//! it has to unmount its volumes, and that volumes of pods that are gone are unmounted.
 
 use super::super::config::Config;
-use super::super::turn::{GRAFT, Seen, look_with, turn};
+use super::super::turn::{GRAFT, Seen, UNMOUNT_VOLUME, look_with, turn};
 use super::{Undo, Undoing};
 use crate::host::Host;
 use crate::model::plan::Plan;
@@ -46,7 +46,7 @@ pub(in crate::engine) async fn go_on<M: ServiceManager>(
         seen.plan = Plan::default();
         return Ok(Continued { undoing, seen, steps: Vec::new(), settled: true });
     }
-    let mut restrain = |plan: &mut Plan| plan.keep_only(GRAFT);
+    let mut restrain = |plan: &mut Plan| plan.keep_only(&[GRAFT, UNMOUNT_VOLUME]);
     let (seen, steps, settled) = turn(host, config, manager, &mut restrain).await?;
     Ok(Continued { undoing, seen, steps, settled })
 }
