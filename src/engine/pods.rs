@@ -9,7 +9,6 @@ use crate::model::bytes::shown;
 use crate::model::contract::PodName;
 use crate::model::path::HostPath;
 use crate::settings::{Repair, Settings};
-use nix::Error as Errno;
 use std::collections::{BTreeMap, BTreeSet};
 
 const POD_LOGS: &str = "/var/log/pods";
@@ -74,7 +73,7 @@ pub(super) fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> 
         for class in classes.map(|name| top.join(name)).chain([top.clone()]) {
             // A control group that is gone has no pod, and a file none either.
             let names = match host.list(&class) {
-                Err(error) if !matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => return None,
+                Err(error) if !error.is_no_directory() => return None,
                 names => names.unwrap_or_default(),
             };
             for name in names {

@@ -80,6 +80,13 @@ pub struct HostError {
     pub errno: nix::Error,
 }
 
+impl HostError {
+    /// Returns true if there is no directory at the path: nothing, or something else.
+    pub fn is_no_directory(&self) -> bool {
+        matches!(self.errno, nix::Error::ENOENT | nix::Error::ENOTDIR)
+    }
+}
+
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}: {}", self.tried, self.path, self.errno.desc())?;
