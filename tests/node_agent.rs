@@ -15,15 +15,6 @@ const AGENT: &str = "
         pid=$(systemctl show -P MainPID csihost)
         idle
     }
-    # eventually COMMAND...: it succeeds within ten seconds.
-    eventually() {
-        local try
-        for try in {1..100}; do
-            if \"$@\" >tried 2>&1; then return 0; fi
-            sleep 0.1
-        done
-        cat tried; journalctl -q --no-pager -u csihost -n 20; fail \"never: $*\"
-    }
     conf=/etc/iscsi/iscsid.conf
     bad_conf() { sed 's|^iscsid.startup = .*|iscsid.startup = /usr/sbin/no-such-iscsid|' good; }
     good_conf() { grep -qx 'iscsid.startup = /bin/systemctl start iscsid.socket' $conf; }

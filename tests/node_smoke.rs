@@ -20,14 +20,6 @@ const SID: &str = "sid";
 
 /// The words of a node with csihost's package.
 const SMOKE: &str = "
-    eventually() { # COMMAND...: it succeeds within ten seconds
-        local try
-        for try in {1..100}; do
-            if \"$@\" >tried 2>&1; then return 0; fi
-            sleep 0.1
-        done
-        cat tried; journalctl -q --no-pager -u csihost -n 20; fail \"never: $*\"
-    }
     name=/etc/iscsi/initiatorname.iscsi
     # Debian 11 has no iscsid.socket, and iscsid hangs on this machine's kernel.
     has_socket() { [ -e /lib/systemd/system/iscsid.socket ]; }

@@ -125,6 +125,15 @@ kubelet_in_sight() {
         return 1
     fi
 }
+# eventually COMMAND...: it succeeds within ten seconds.
+eventually() {
+    local _
+    for _ in {1..100}; do
+        if "$@" >tried 2>&1; then return 0; fi
+        sleep 0.1
+    done
+    cat tried; journalctl -q --no-pager -u csihost -n 20; fail "never: $*"
+}
 iscsid_listens() {
     systemctl is-enabled --quiet iscsid.socket || { echo "iscsid.socket is not enabled"; return 1; }
     grep -q '@ISCSIADM_ABSTRACT_NAMESPACE' /proc/net/unix || { echo "iscsid's socket does not listen"; return 1; }
