@@ -16,11 +16,11 @@ const ID: &str = "driver-not-registered";
 /// Effect of `csihost apply` on a driver that registers below the standard path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bridging {
-    /// It builds a bridge.
+    /// Builds a bridge.
     Built,
-    /// It refuses the bridge.
+    /// Refuses the bridge.
     Refused,
-    /// The settings want no bridge.
+    /// Does nothing: the settings want no bridge.
     Disabled,
 }
 
@@ -34,8 +34,8 @@ impl Bridging {
     }
 }
 
-/// No finding where no driver with a registrar runs.
-pub(super) fn check(facts: &Facts, all: &[Registration], bridging: Bridging) -> Option<Finding> {
+/// No finding where no driver with a registrar runs. Only a remedy needs `bridging`.
+pub(super) fn check(facts: &Facts, all: &[Registration], bridging: &dyn Fn() -> Bridging) -> Option<Finding> {
     let kubelet = facts.plugins.kubelet.as_ref()?;
     let known = all.iter().filter(|one| one.registry.is_some()).count();
     if known == 0 {
@@ -95,7 +95,7 @@ fn why(one: &Registration, registry: &HostPath) -> String {
     }
 }
 
-fn remedy(facts: &Facts, one: &Registration, registry: &HostPath, bridging: Bridging) -> String {
+fn remedy(facts: &Facts, one: &Registration, registry: &HostPath, bridging: &dyn Fn() -> Bridging) -> String {
     let restart = || restart(facts, &one.owner, one.pid);
     let standard = HostPath::from(STANDARD_PATH).join("plugins_registry");
     match &one.registry {
@@ -104,7 +104,7 @@ fn remedy(facts: &Facts, one: &Registration, registry: &HostPath, bridging: Brid
             let broken = facts.contracts.iter().find(|contract| contract.pid == one.pid && !contract.holds);
             broken.and_then(|contract| contract.remedy.clone()).unwrap_or_else(|| by_setting(registry, host))
         }
-        Some(Registry::Elsewhere { host: Some(host), .. }) => match bridging {
+        Some(Registry::Elsewhere { host: Some(host), .. }) => match bridging() {
             Bridging::Built => {
                 format!("run csihost apply, which mounts {registry} at {standard}; then {}", restart())
             }

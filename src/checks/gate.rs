@@ -2,6 +2,7 @@
 
 use super::contract::few;
 use super::restart::restart;
+use crate::model::contract::BehindGate;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unit::ActiveState;
@@ -53,7 +54,7 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
 /// The finding for containers that do not find their driver's socket although the gate is open.
 fn behind(facts: &Facts) -> Finding {
     let all = &facts.plugins.behind_gate;
-    let named = |one: &crate::model::contract::BehindGate| match &one.owner.pod {
+    let named = |one: &BehindGate| match &one.owner.pod {
         Some(pod) => format!("process {} of pod {pod} at {}", one.pid, one.point),
         None => format!("process {} at {}", one.pid, one.point),
     };

@@ -72,11 +72,11 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.extend(leftovers::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     let registered = registrations(&facts.plugins, &facts.mounts);
-    let bridging = match needs.is_some() && settings.bridge.enabled {
+    let bridging = || match needs.is_some() && settings.bridge.enabled {
         true => Bridging::of(&decide(facts, &names)),
         false => Bridging::Disabled,
     };
-    findings.extend(driver_not_registered::check(facts, &registered, bridging));
+    findings.extend(driver_not_registered::check(facts, &registered, &bridging));
     findings.extend(driver_before_bridge::check(facts, &registered));
     findings.extend(gate::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()

@@ -107,10 +107,6 @@ impl<M: ServiceManager> Undo<'_, M> {
             receipt.bridge.iter().flat_map(|bridge| bridge.roots().cloned()).collect();
         bases.extend(receipt.align.iter().map(|align| align.root.clone()));
         bases.insert(HostPath::from(STANDARD_PATH));
-        let names = |hold: &Hold| {
-            let of_drivers = hold.drivers.iter().filter_map(|driver| driver.pod.as_ref());
-            names_of_pods(self.host, &hold.pods.keys().chain(of_drivers).cloned().collect())
-        };
         for base in &bases {
             volumes::csi_mounts(&table, base).into_iter().for_each(|(used, _)| hold.add(used));
         }
@@ -136,7 +132,8 @@ impl<M: ServiceManager> Undo<'_, M> {
         }
         let seen = plugins(self.host, &proc, &found, Tables::Needed, false);
         hold.drivers = registered(self.host, &found.detection, &seen, &table);
-        hold.names = names(&hold);
+        let of_drivers = hold.drivers.iter().filter_map(|driver| driver.pod.as_ref());
+        hold.names = names_of_pods(self.host, &hold.pods.keys().chain(of_drivers).cloned().collect());
         Ok(hold)
     }
 }
