@@ -210,7 +210,7 @@ fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it(
          csihost plan --json >plan || :; grep -F bridge-hides-mounts plan; status 1 csihost apply
          if grep \" $standard/pods \" /proc/1/mountinfo; then fail 'bridged'; fi
          umount $standard/plugins/driver.longhorn.io
-         csihost plan --json >plan || :; grep -F 'it covers /var/lib/kubelet/plugins/driver.longhorn.io/csi.sock' plan
+         csihost plan --json >plan || :; grep -F 'this hides /var/lib/kubelet/plugins/driver.longhorn.io/csi.sock' plan
          csihost apply; ready
 
          csihost undo
