@@ -7,7 +7,7 @@ use super::error::Fault;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
-use zbus::message::Message;
+use zbus::message::{Flags, Message};
 use zbus::{Connection, DBusError as _, DynamicType, MatchRule, MessageStream};
 
 /// Where the system bus is (D-Bus specification, "Well-known Message Bus Instances"; its
@@ -26,6 +26,11 @@ pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// How long systemd may take to answer. It answers nobody while it reads its unit files again,
 /// which has been seen to take seconds; 25 s is what libdbus and sd-bus wait.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(25);
+
+/// How often systemd is spoken to while it owes an answer or a job. It limits how often it looks at the
+/// mount table, and 252 sometimes sleeps on after that, over a mount's job or a question that it has
+/// received, until something wakes it (once in fifty rounds of mounting and unmounting). Any message does.
+pub(super) const NUDGE: Duration = Duration::from_secs(1);
 
 /// How long systemd may take to come to the bus. It starts the bus and connects to it afterwards:
 /// who connects first, at boot or because connecting started the bus, does not find it yet.
@@ -165,10 +170,31 @@ impl Bus {
         body: &B,
     ) -> Result<Message, Fault> {
         let call = self.connection.call_method(Some(destination), path, Some(interface), member, body);
-        tokio::time::timeout(deadline, call)
-            .await
-            .map_err(|_| Fault::Silent { after: deadline })?
-            .map_err(|error| fault(&error))
+        tokio::pin!(call);
+        let end = Instant::now() + deadline;
+        loop {
+            let nudge = end.min(Instant::now() + NUDGE);
+            match tokio::time::timeout_at(nudge, &mut call).await {
+                Ok(answer) => return answer.map_err(|error| fault(&error)),
+                Err(_) if Instant::now() >= end => return Err(Fault::Silent { after: deadline }),
+                // The bus itself does not sleep.
+                Err(_) if destination == SYSTEMD => self.nudge(end).await,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Sends systemd a question whose answer nobody waits for.
+    pub(super) async fn nudge(&self, end: Instant) {
+        let question = Message::method_call(MANAGER_PATH, "Get")
+            .destination(SYSTEMD)
+            .interface(PROPERTIES)
+            .with_flags(Flags::NO_REPLY_EXPECTED)
+            .build(&(MANAGER, "Version"));
+        // A connection that is lost says so to whoever waits for the answer that is owed.
+        if let Ok(question) = question {
+            let _ = tokio::time::timeout_at(end, self.connection.send(&question)).await;
+        }
     }
 }
 

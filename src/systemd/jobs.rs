@@ -4,7 +4,7 @@
 //! it asks, so that no end is missed, and knows its own job by the path in the answer.
 
 use super::StopMode;
-use super::bus::{CALL_DEADLINE, MANAGER, MANAGER_PATH, fault, read};
+use super::bus::{CALL_DEADLINE, NUDGE, fault, read};
 use super::error::Fault;
 use super::manager::Systemd;
 use crate::model::unit::UnitName;
@@ -15,14 +15,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zbus::message::Message;
 use zbus::{DynamicType, OwnedObjectPath};
-
-/// The interface of a job.
-const JOB: &str = "org.freedesktop.systemd1.Job";
-
-/// How often systemd is spoken to while one of its jobs runs. It limits how often it looks at
-/// the mount table, and 252 sometimes sleeps on after that, with a mount's job undone, until
-/// something wakes it (seen once in fifty rounds of mounting and unmounting). Any message does.
-const NUDGE: Duration = Duration::from_secs(1);
 
 /// The end of a job as JobRemoved tells it.
 struct Ended {
@@ -76,29 +68,6 @@ impl Systemd {
         if !matches!(outcome, Err(Fault::Silent { .. } | Fault::Lost { .. })) {
             let _ = self.bus.manager("UnrefUnit", &(unit.as_str(),)).await;
         }
-    }
-
-    /// Waits for `call`, and speaks to systemd while it lasts: 252 also sleeps over the answer to a
-    /// reload now and then.
-    pub(super) async fn nudging<T>(&self, call: impl Future<Output = T>) -> T {
-        tokio::pin!(call);
-        let mut nudge = tokio::time::interval_at(Instant::now() + NUDGE, NUDGE);
-        loop {
-            let nudged = async {
-                nudge.tick().await;
-                self.nudge(MANAGER_PATH, MANAGER, "Version").await;
-            };
-            tokio::select! {
-                answer = &mut call => return answer,
-                () = nudged => {}
-            }
-        }
-    }
-
-    /// Speaks to systemd, whatever it answers (a job may be gone, and its end on its way), and if it
-    /// does: one that slept over the question is asked again, and woken by that.
-    async fn nudge(&self, path: &str, interface: &str, name: &str) {
-        let _ = tokio::time::timeout(NUDGE, self.bus.property(path, interface, name)).await;
     }
 
     async fn active_now(&self, unit: &UnitName) -> Result<String, Fault> {
@@ -168,7 +137,7 @@ impl Systemd {
         loop {
             let nudged = async {
                 nudge.tick().await;
-                self.nudge(path, JOB, "State").await;
+                self.bus.nudge(end).await;
             };
             tokio::select! {
                 signal = signals.next() => {

@@ -200,7 +200,7 @@ impl Systemd {
         loop {
             let left = end.saturating_duration_since(Instant::now());
             // The reply comes when all is read: it is the completion.
-            match self.nudging(self.bus.manager_within(left, "Reload", &())).await {
+            match self.bus.manager_within(left, "Reload", &()).await {
                 Err(Fault::Busy { .. }) if left > RELOAD_PAUSE => tokio::time::sleep(RELOAD_PAUSE).await,
                 // A systemd that executes itself again (an upgrade of its package) answers nothing and reads
                 // all files. A reload changes nothing else: another one is safe.

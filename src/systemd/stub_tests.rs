@@ -4,7 +4,7 @@ use super::error::{Fault, ManagerError};
 use super::stub::{against, job_path};
 use super::{ServiceManager as _, StopMode};
 use crate::model::unit::{ActiveState, FileState, UnitName};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use zbus::OwnedVariant;
 
 fn unit() -> UnitName {
@@ -52,6 +52,27 @@ fn a_reload_without_an_answer_is_called_again_four_times_as_systemd_may_execute_
         );
         assert_eq!((reloaded, calls.get()), (unanswered <= 4, 5.min(unanswered + 1)), "{unanswered} {error}");
     }
+}
+
+#[test]
+fn a_systemd_that_sleeps_over_a_question_is_woken() {
+    let owed = RefCell::new(None);
+    let active = against(
+        async |stub, member, call| {
+            match member {
+                "ListUnitsByNames" => _ = owed.replace(Some(call.clone())),
+                // Nobody waits for its answer.
+                "Get" => {
+                    let question = owed.take().expect("a question is open when systemd is woken");
+                    stub.list(&question, "active").await;
+                }
+                other => panic!("{other}"),
+            }
+            true
+        },
+        async |mut systemd, _| systemd.activity(&[unit()]).await.unwrap().get(&unit()).active,
+    );
+    assert_eq!(active, ActiveState::Active);
 }
 
 #[test]
