@@ -6,7 +6,7 @@
 //! libmount ignores lines that getmntent takes: see [`Differs`]. Comments, empty lines, lines of one word
 //! and relative mount points are kept and are no entries.
 //!
-//! tests/node_smoke.rs compares this with the generators of systemd 247, 252, 257 and 262.
+//! tests/nodes/suites/smoke.rs compares this with the generators of systemd 247, 252, 257 and 262.
 
 use crate::model::edit::{self, Splice, Text};
 use crate::model::facts::Init;

@@ -5,9 +5,11 @@
 
 use super::error::Fault;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::time::Duration;
+use tokio::net::UnixStream;
 use tokio::time::Instant;
-use zbus::message::{Flags, Message};
+use zbus::message::Message;
 use zbus::{Connection, DBusError as _, DynamicType, MatchRule, MessageStream};
 
 /// Where the system bus is (D-Bus specification, "Well-known Message Bus Instances"; its
@@ -27,9 +29,12 @@ pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 /// which has been seen to take seconds; 25 s is what libdbus and sd-bus wait.
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(25);
 
-/// How often systemd is spoken to while it owes an answer or a job. It limits how often it looks at the
-/// mount table, and 252 sometimes sleeps on after that, over a mount's job or a question that it has
-/// received, until something wakes it (once in fifty rounds of mounting and unmounting). Any message does.
+/// The socket on which systemd answers root without a bus (systemd's `src/core/dbus.c`).
+const PRIVATE: &str = "/run/systemd/private";
+
+/// How often systemd is woken while it owes an answer or a job. It looks at the mount table five times a
+/// second at most, and 252 sometimes sleeps on after that (once in fifty rounds of mounting and
+/// unmounting) and reads no message of the bus, for minutes. A connection to its own socket wakes it.
 pub(super) const NUDGE: Duration = Duration::from_secs(1);
 
 /// How long systemd may take to come to the bus. It starts the bus and connects to it afterwards:
@@ -40,6 +45,8 @@ const SYSTEMD_GRACE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Bus {
     connection: Connection,
+    /// systemd's own socket.
+    private: PathBuf,
 }
 
 impl Bus {
@@ -67,7 +74,7 @@ impl Bus {
             .await
             .map_err(|_| Fault::Silent { after: CALL_DEADLINE })?
             .map_err(|error| not_connected(address, &error))?;
-        let bus = Self::over(connection);
+        let bus = Self::over(connection, PRIVATE.into());
         bus.find_systemd(SYSTEMD_GRACE).await?;
         Ok(bus)
     }
@@ -91,9 +98,9 @@ impl Bus {
         }
     }
 
-    /// Uses a connection that is there already.
-    pub(super) fn over(connection: Connection) -> Self {
-        Self { connection }
+    /// Uses a connection that is there already, to a systemd whose own socket is at `private`.
+    pub(super) fn over(connection: Connection, private: PathBuf) -> Self {
+        Self { connection, private }
     }
 
     /// Calls a method of systemd's manager.
@@ -177,24 +184,18 @@ impl Bus {
             match tokio::time::timeout_at(nudge, &mut call).await {
                 Ok(answer) => return answer.map_err(|error| fault(&error)),
                 Err(_) if Instant::now() >= end => return Err(Fault::Silent { after: deadline }),
+                Err(_) if destination == SYSTEMD => self.nudge().await,
                 // The bus itself does not sleep.
-                Err(_) if destination == SYSTEMD => self.nudge(end).await,
                 Err(_) => {}
             }
         }
     }
 
-    /// Sends systemd a question whose answer nobody waits for.
-    pub(super) async fn nudge(&self, end: Instant) {
-        let question = Message::method_call(MANAGER_PATH, "Get")
-            .destination(SYSTEMD)
-            .interface(PROPERTIES)
-            .with_flags(Flags::NO_REPLY_EXPECTED)
-            .build(&(MANAGER, "Version"));
-        // A connection that is lost says so to whoever waits for the answer that is owed.
-        if let Ok(question) = question {
-            let _ = tokio::time::timeout_at(end, self.connection.send(&question)).await;
-        }
+    /// Wakes a systemd that sleeps though it has something to do.
+    pub(super) async fn nudge(&self) {
+        // Closed at once: systemd wakes to accept it. Where that fails, the deadline of what is waited for
+        // decides, as it does of a systemd that is busy.
+        let _ = tokio::time::timeout(NUDGE, UnixStream::connect(&self.private)).await;
     }
 }
 

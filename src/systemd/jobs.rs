@@ -137,7 +137,7 @@ impl Systemd {
         loop {
             let nudged = async {
                 nudge.tick().await;
-                self.bus.nudge(end).await;
+                self.bus.nudge().await;
             };
             tokio::select! {
                 signal = signals.next() => {

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::net::UnixListener;
 use zbus::connection::Builder;
 use zbus::message::Message;
 use zbus::{Connection, MessageStream, ObjectPath, OwnedObjectPath};
@@ -15,6 +16,8 @@ use zbus::{Connection, MessageStream, ObjectPath, OwnedObjectPath};
 #[derive(Clone)]
 pub(super) struct Stub {
     connection: Connection,
+    /// Its own socket, on which nobody speaks: a connection wakes it.
+    private: Rc<UnixListener>,
     asked: Rc<RefCell<Vec<String>>>,
 }
 
@@ -44,6 +47,11 @@ impl Stub {
         self.answer(call, &(vec![row],)).await;
     }
 
+    /// Waits until somebody connects to its own socket.
+    pub(super) async fn woken(&self) {
+        self.private.accept().await.unwrap();
+    }
+
     /// The methods that were called, in order.
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.borrow().clone()
@@ -71,8 +79,11 @@ pub(super) fn against<T>(
         .await
         .unwrap();
         let calls = MessageStream::from(&server);
-        let stub = Stub { connection: server, asked: Rc::default() };
-        let systemd = Systemd::over(Bus::over(client), Duration::from_secs(2));
+        let dir = tempfile::tempdir().unwrap();
+        let private = dir.path().join("private");
+        let socket = Rc::new(UnixListener::bind(&private).unwrap());
+        let stub = Stub { connection: server, private: socket, asked: Rc::default() };
+        let systemd = Systemd::over(Bus::over(client, private), Duration::from_secs(2));
         let serving = serve(stub.clone(), calls, handle);
         let test = test(systemd, stub);
         tokio::pin!(serving, test);
