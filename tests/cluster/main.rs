@@ -1,10 +1,11 @@
 //! Tests against a real Kubernetes: a kubelet whose root is `/srv/kubelet`, its control plane,
-//! containerd and csi-driver-host-path, on one node that all of these tests share, in order. What
-//! holds is asserted by what the API server and the pods say.
+//! containerd and csi-driver-host-path. Two nodes run side by side, each a cluster of its own; the tests
+//! of a node share it, in order. What holds is asserted by what the API server and the pods say.
 //!
-//! `cargo test --features node-tests --test cluster [-- WORD...]` runs the tests whose name has one of
-//! the words, and those that they need. README.md here says how the binaries are made; without them
-//! the tests say that they skip, and pass. Needs root; see tests/nodes/container.
+//! `cargo test --test cluster -- --ignored [WORD...]` runs the tests whose name has one of the words, and
+//! those that they need; without `--ignored` it only says that it skips, as plain `cargo test` does of
+//! everything that boots a node. README.md here says how the binaries are made; without them the tests
+//! say that they skip, and pass. Needs root; see tests/nodes/container.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the tests' own runner")]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot run its node has failed")]
@@ -21,6 +22,7 @@ mod node;
 mod quotes;
 
 use node::Cluster;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -32,51 +34,95 @@ pub(crate) struct Test {
     scripts: &'static [&'static str],
 }
 
-/// All tests in the order in which they run: each leaves the node as the next one takes it.
-fn tests() -> impl Iterator<Item = &'static Test> {
-    [contact::TESTS, graft::TESTS, align::TESTS, again::TESTS, distributions::TESTS].into_iter().flatten()
-}
+/// The tests of each node in the order in which they run: each leaves the node as the next one takes it.
+const NODES: [&[&[Test]]; 2] =
+    [&[contact::TESTS, graft::TESTS, align::TESTS], &[again::TESTS, distributions::TESTS]];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if std::env::args().any(|word| word == "--list") {
-        tests().for_each(|test| println!("{}: test", test.name));
+        NODES
+            .iter()
+            .flat_map(|node| node.iter().copied().flatten())
+            .for_each(|test| println!("{}: test", test.name));
+        return ExitCode::SUCCESS;
+    }
+    if !std::env::args().any(|word| word == "--ignored" || word == "--include-ignored") {
+        println!("cluster: skipped: boots nodes: make cluster");
         return ExitCode::SUCCESS;
     }
     let wanted = |test: &Test| words.is_empty() || words.iter().any(|word| test.name.contains(word.as_str()));
-    // The node's state is what the tests before have made of it.
-    let last = tests().enumerate().filter(|(_, test)| wanted(test)).map(|(at, _)| at + 1).last();
-    let Some(last) = last else { return ExitCode::SUCCESS };
+    let nodes = NODES.map(|node| {
+        let tests: Vec<&'static Test> = node.iter().copied().flatten().collect();
+        // The node's state is what the tests before have made of it.
+        let last = tests.iter().rposition(|test| wanted(test));
+        tests.into_iter().take(last.map_or(0, |last| last + 1)).collect::<Vec<_>>()
+    });
 
-    let binaries = match node::binaries() {
+    let binaries = &match node::binaries() {
         Ok(binaries) => binaries,
         Err(why) => {
             println!("cluster: skipped: {why}");
             return ExitCode::SUCCESS;
         }
     };
+    // Made before two nodes ask for it.
+    let _ = support::share();
     let began = Instant::now();
-    let mut cluster = Cluster::boot(&binaries);
-    println!("booted the node in {}", seconds(began.elapsed()));
-    let (mut passed, mut failed) = (0, 0);
-    let mut left = tests().take(last);
-    for test in left.by_ref() {
+    let outcomes: Vec<Outcome> = std::thread::scope(|scope| {
+        let nodes: Vec<_> = nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, tests)| !tests.is_empty())
+            .map(|(number, tests)| scope.spawn(move || on_node(number, binaries, tests)))
+            .collect();
+        nodes
+            .into_iter()
+            .map(|node| node.join().unwrap_or(Outcome { failed: 1, ..Outcome::default() }))
+            .collect()
+    });
+    let sum = |count: fn(&Outcome) -> usize| outcomes.iter().map(count).sum::<usize>();
+    let failed = sum(|outcome| outcome.failed);
+    println!(
+        "{} passed, {failed} failed, {} not run, {}",
+        sum(|outcome| outcome.passed),
+        sum(|outcome| outcome.not_run),
+        seconds(began.elapsed())
+    );
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// How many tests of a node ended in which way.
+#[derive(Default)]
+struct Outcome {
+    passed: usize,
+    failed: usize,
+    not_run: usize,
+}
+
+/// Boots a node and runs the tests on it, until one fails.
+fn on_node(number: usize, binaries: &Path, tests: &[&'static Test]) -> Outcome {
+    let began = Instant::now();
+    let mut cluster = Cluster::boot(number, binaries);
+    println!("booted node {number} in {}", seconds(began.elapsed()));
+    let mut outcome = Outcome { not_run: tests.len(), ..Outcome::default() };
+    for test in tests {
         let began = Instant::now();
+        outcome.not_run -= 1;
         match run(&mut cluster, test) {
             Ok(()) => {
-                passed += 1;
+                outcome.passed += 1;
                 println!("test {} ... ok, {}", test.name, seconds(began.elapsed()));
             }
             Err(said) => {
-                failed = 1;
+                outcome.failed = 1;
                 println!("test {} ... FAILED, {}\n{said}", test.name, seconds(began.elapsed()));
                 // The node is not as the next test takes it.
                 break;
             }
         }
     }
-    println!("{passed} passed, {failed} failed, {} not run, {}", left.count(), seconds(began.elapsed()));
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    outcome
 }
 
 /// Runs a test. Lines of its output that begin with "measured: " are shown.

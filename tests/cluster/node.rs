@@ -1,4 +1,4 @@
-//! The node with the cluster: booted once, given one script after the other (`serve` runs them there).
+//! A node with a cluster: booted once, given one script after the other (`serve` runs them there).
 
 use crate::support;
 use std::fs;
@@ -43,12 +43,12 @@ fn target() -> &'static Path {
 }
 
 impl Cluster {
-    /// Boots the node, and makes the cluster on it.
+    /// Boots a node, and makes the cluster on it. No other node of this process has its number.
     ///
     /// # Panics
     /// If one of both fails.
-    pub(crate) fn boot(binaries: &Path) -> Self {
-        let out = target().join(format!("cluster-{}", std::process::id()));
+    pub(crate) fn boot(number: usize, binaries: &Path) -> Self {
+        let out = target().join(format!("cluster-{}-{number}", std::process::id()));
         fs::create_dir_all(&out).expect("a directory for what the node says");
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nodes/container"));
         command.arg("--cluster").arg(binaries).arg("--share").arg(support::share()).arg("--out").arg(&out);

@@ -2,6 +2,7 @@
 //! test that runs `quote NAME COMMAND` (words.sh) makes its content.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::{env, fs, io};
 
 /// Has the blocks written instead of compared.
@@ -36,6 +37,9 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Looks for the block, or writes it.
 fn quoted(name: &str, is: &str) -> Result<(), String> {
+    // Two nodes may quote into one document at once.
+    static DOCUMENTS: Mutex<()> = Mutex::new(());
+    let _one = DOCUMENTS.lock().map_err(|error| error.to_string())?;
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut found = false;
     for file in files(&docs).map_err(|error| error.to_string())? {
