@@ -50,8 +50,12 @@ CARGO_DENY := $(TARGET)/tools/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
 SUITES ?= bullseye bookworm trixie sid
-# Everything of `make test`.
-STEPS := lint deny unit msrv test-packages node cluster vm
+# Everything of `make test`, in the order in which steps begin; LANES run side by side, each with its own
+# output at its end. What waits for packages or nodes comes first, and the compiler has the rest of the CPUs.
+STEPS := lint node test-packages vm unit cluster deny msrv
+LANES ?= 3
+# Nodes wait for systemd more than they compute: it looks at the mount table five times a second at most.
+NODES_AT_ONCE ?= 4
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
 CAMPAIGN_KILLS ?= 1000
@@ -79,8 +83,9 @@ help:
 # Installs the Debian packages of the commands and files that are missing: COMMAND:PACKAGE or
 # /PATH:PACKAGE... Where nothing is missing, the network is not asked. Recommended packages are not
 # installed: what is needed of them is named (gcc only recommends the C library that it links with).
+# Of steps that run side by side one installs at a time.
 define need
-	@missing=(); \
+	@mkdir -p $(TARGET); exec 9>$(TARGET)/need.lock; flock 9; missing=(); \
 	for need in $(1); do \
 	    command -v "$${need%%:*}" >/dev/null || [ -e "$${need%%:*}" ] || missing+=("$${need##*:}"); \
 	done; \
@@ -232,24 +237,24 @@ bench: nodes
 
 test:
 	@times=$(TARGET)/times; rm -rf $$times; mkdir -p $$times; rc=0; \
-	CSIHOST_TIMES=$$times $(MAKE) --no-print-directory $(STEPS) || rc=$$?; \
+	CSIHOST_TIMES=$$times $(MAKE) --no-print-directory --keep-going -j $(LANES) --output-sync=target $(STEPS) || rc=$$?; \
 	tests/times $$times; exit $$rc
 # For after each edit: three minutes where everything was built before, on two cores.
 quick:
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
+	cargo clippy --quiet --locked --all-targets -- -D warnings
 	tests/run --quiet pure
 # All of a release, for each architecture: it makes the packages, looks into them and starts the program.
 test-packages: lint-packages
 	$(call need,qemu-aarch64-static:qemu-user-static)
-	CSIHOST_PACKAGES=$(TARGET)/packages cargo test --locked --features node-tests --test packages
+	CSIHOST_PACKAGES=$(TARGET)/packages cargo test --locked --test packages -- --ignored
 lint-packages: packages
 	$(call need,lintian:lintian rpmlint:rpmlint rpm:rpm)
 	lintian --allow-root --fail-on error,warning --tag-display-limit 0 $(TARGET)/packages/csihost_*.deb
 	rpmlint --strict --config packaging/rpm/rpmlint.toml $(TARGET)/packages/csihost-*.rpm
 lint: tools
 	cargo fmt --all --check
-	cargo clippy --quiet --locked --all-targets --features node-tests -- -D warnings
+	cargo clippy --quiet --locked --all-targets -- -D warnings
 	mandoc -T lint -W warning packaging/man/*.[58]
 	for file in packaging/boot/*.ign; do ignition-validate "$$file"; done
 	shellcheck -s sh packaging/rpm/{post,preun,postun}
@@ -263,7 +268,7 @@ msrv:
 	    awk -v want=$(MSRV) '$$1 ~ "^" want "[.-]" { print $$1; exit }' || :); \
 	if [ -n "$$toolchain" ]; then \
 	    CARGO_TARGET_DIR=$(TARGET)/msrv rustup run $$toolchain \
-	        cargo check --quiet --locked --all-targets --features node-tests; \
+	        cargo check --quiet --locked --all-targets; \
 	else \
 	    echo 'Rust $(MSRV): not tried, rustup has no such toolchain here'; \
 	fi
@@ -272,19 +277,18 @@ unit: tools-deb
 	tests/run pure
 	cargo test --quiet --locked --doc
 node: nodes
-	cargo test --locked --no-fail-fast --features node-tests $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs))
+	CSIHOST_SHARE=$(NODES) tests/run --threads $(NODES_AT_ONCE) nodes -- --ignored
 # Each suite has a base of its own; the virtual machine boots Debian's kernel of that suite.
 matrix: nodes
 	@failed=; \
 	for suite in $(SUITES); do \
 	    export CSIHOST_SUITE=$$suite CSIHOST_SHARE=$(NODES); base=$$(tests/nodes/build-base); \
 	    echo "=== $$suite"; tests/nodes/packages "$$base" $(NODE_PACKAGES); \
-	    cargo test --locked --no-fail-fast --features node-tests --test vm \
-	        $(patsubst tests/%.rs,--test %,$(wildcard tests/node*.rs)) || failed+=" $$suite"; \
+	    tests/run --at-once 1 --threads $(NODES_AT_ONCE) nodes vm -- --ignored || failed+=" $$suite"; \
 	done; \
 	[ -z "$$failed" ] || { echo "tests failed on:$$failed" >&2; exit 1; }
 cluster: nodes
-	cargo test --locked --features node-tests --test cluster
+	CSIHOST_SHARE=$(NODES) cargo test --locked --test cluster -- --ignored
 cluster-campaign: nodes
 	@binaries=$$(tests/cluster/binaries $(TARGET)/kubernetes); \
 	tests/nodes/container --cluster "$$binaries" --shared-root --share $(NODES) --timeout $$((300 + 6 * $(CAMPAIGN_KILLS))) -- \
@@ -300,7 +304,7 @@ cluster-power-cut: nodes
 	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \
 	    --cut-on 'cut now' --then "$$script after" -- "$$script before $(CAMPAIGN_REPAIR)"
 vm: nodes
-	cargo test --locked --features node-tests --test vm
+	CSIHOST_SHARE=$(NODES) tests/run --threads 1 vm -- --ignored
 
 # libFuzzer wants coverage, which a stable compiler gives to whoever asks in this way. No
 # sanitizer: there is no unsafe code to catch, and with one the compiler must be a nightly.

@@ -1,8 +1,8 @@
 //! What `make packages` makes: each package says for which machine it is and holds the program for
 //! it, and the program for arm64 answers and changes as the one for amd64 does (under qemu-user).
 //!
-//! Needs the feature `node-tests`: the packages, and qemu's aarch64 for user programs
-//! (`make test-packages` has both).
+//! Needs the packages and qemu's aarch64 for user programs, so plain `cargo test` ignores them.
+//! `make test-packages` has both.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)] // A test may panic: that is how it fails.
 
@@ -77,6 +77,7 @@ fn unpacked(machine: &Machine, into: &Path) -> PathBuf {
 }
 
 #[test]
+#[ignore = "builds the packages of a release: make test-packages"]
 fn each_package_holds_the_program_for_the_machine_that_it_names() {
     let scratch = tempfile::tempdir().unwrap();
     let version = env!("CARGO_PKG_VERSION");
@@ -142,6 +143,7 @@ fn put(tree: &Path, root: &Path) {
 }
 
 #[test]
+#[ignore = "builds the packages of a release: make test-packages"]
 fn the_program_for_arm64_answers_and_changes_as_that_for_amd64_on_every_tree() {
     if !arm64() {
         eprintln!("skipped: there is no compiler for arm64 here");
@@ -188,6 +190,7 @@ fn the_program_for_arm64_answers_and_changes_as_that_for_amd64_on_every_tree() {
 }
 
 #[test]
+#[ignore = "builds the packages of a release: make test-packages"]
 fn where_no_compiler_for_arm64_can_be_had_that_is_said() {
     let scratch = tempfile::tempdir().unwrap();
     let bin = scratch.path().join("bin");

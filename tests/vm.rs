@@ -1,12 +1,14 @@
 //! In a virtual machine with a kernel of its own: real iSCSI, real reboots, power cuts.
 //!
-//! Needs root and the feature `node-tests`; see tests/nodes/machine.
+//! They need root and what `make tools` installs (see tests/nodes/machine), so plain `cargo test` ignores them.
+//! `make vm` runs all, `cargo test --test vm -- --ignored WORD` those whose name has the word.
 
 mod support;
 
 use support::machine;
 
 #[test]
+#[ignore = "boots a virtual machine: make vm"]
 fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
     let login = "
         iscsiadm -m discovery -t sendtargets -p 127.0.0.1
@@ -57,6 +59,7 @@ fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
 }
 
 #[test]
+#[ignore = "boots a virtual machine: make vm"]
 fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() {
     // Logs in and out as a CSI driver does. Discovery finds the target anew each time.
     let words = "
@@ -141,6 +144,7 @@ fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() 
 }
 
 #[test]
+#[ignore = "boots a virtual machine: make vm"]
 fn the_agent_loads_a_module_that_was_unloaded_and_does_not_mind_a_clock_that_jumps() {
     machine().run(
         "broken_node; install_csihost
@@ -175,6 +179,7 @@ fn the_agent_loads_a_module_that_was_unloaded_and_does_not_mind_a_clock_that_jum
 }
 
 #[test]
+#[ignore = "boots a virtual machine: make vm"]
 fn after_a_power_cut_during_a_turn_files_are_whole_and_the_next_boot_is_ready() {
     // Where the cuts come: when the receipt appears, and when the first mount does.
     machine()

@@ -1,11 +1,7 @@
 //! On real systemd in a container: the agent, in the package's own sandboxed unit, and everything
 //! that drifts while it runs.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::container;
+use crate::support::container;
 
 /// Words for scripts about the agent.
 const AGENT: &str = "
@@ -41,6 +37,7 @@ fn agent(script: &str) -> String {
 // ---- what is repaired
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_bridge_that_is_unmounted_is_mounted_again() {
     agent(
         "for dir in $bridge; do umount $standard/$dir; eventually bridged; idle; done
@@ -51,6 +48,7 @@ fn a_bridge_that_is_unmounted_is_mounted_again() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_same_where_the_root_is_a_shared_mount() {
     container().shared_root().option(&["--timeout", "300"]).run(&format!(
         "{AGENT}
@@ -61,6 +59,7 @@ fn the_same_where_the_root_is_a_shared_mount() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_unit_file_that_is_deleted_is_written_again_and_one_that_is_edited_is_left_and_told() {
     agent(
         "unit=/etc/systemd/system/var-lib-kubelet-pods.mount
@@ -78,6 +77,7 @@ fn a_unit_file_that_is_deleted_is_written_again_and_one_that_is_edited_is_left_a
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_drop_in_that_is_deleted_is_written_again() {
     agent(
         "drop_in=/etc/systemd/system/kubelet.service.d/50-csihost.conf
@@ -88,6 +88,7 @@ fn a_drop_in_that_is_deleted_is_written_again() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_that_is_reverted_is_repaired_however_it_is_written() {
     agent(
         "cp -p $conf good; good_conf
@@ -100,6 +101,7 @@ fn an_iscsid_conf_that_is_reverted_is_repaired_however_it_is_written() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_socket_that_is_stopped_or_disabled_listens_again() {
     agent(
         "systemctl stop iscsid.socket
@@ -110,6 +112,7 @@ fn a_socket_that_is_stopped_or_disabled_listens_again() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn what_an_administrator_masks_stays_masked_and_is_told_once() {
     agent(
         "systemctl -q mask --now iscsid.socket
@@ -125,6 +128,7 @@ fn what_an_administrator_masks_stays_masked_and_is_told_once() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_initiator_name_that_is_emptied_is_made_anew() {
     agent(
         "name=/etc/iscsi/initiatorname.iscsi
@@ -135,6 +139,7 @@ fn an_initiator_name_that_is_emptied_is_made_anew() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn what_the_settings_no_longer_ask_for_is_left() {
     agent(
         "mkdir -p /etc/csihost; printf '[iscsi]\\nenabled = false\\n' >/etc/csihost/csihost.toml
@@ -147,6 +152,7 @@ fn what_the_settings_no_longer_ask_for_is_left() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kubelet_that_stops_and_starts_is_followed() {
     agent(
         "systemctl stop kubelet; sleep 1; idle; bridged
@@ -157,6 +163,7 @@ fn a_kubelet_that_stops_and_starts_is_followed() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kubelet_that_comes_later_gets_its_bridge() {
     container().option(&["--timeout", "300"]).run(&format!(
         "{AGENT}
@@ -168,6 +175,7 @@ fn a_kubelet_that_comes_later_gets_its_bridge() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kubelet_that_comes_back_with_another_root_is_followed_and_the_old_bridge_goes_when_it_is_empty() {
     agent(
         "kubelet_at() { # ROOT
@@ -201,6 +209,7 @@ const CURE: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_line_of_fstab_that_would_cover_the_kubelets_directories_is_told_and_taken_back_where_that_is_asked_for()
 {
     container().option(&["--timeout", "300"]).run(&format!(
@@ -220,6 +229,7 @@ fn a_line_of_fstab_that_would_cover_the_kubelets_directories_is_told_and_taken_b
 // ---- what is not fought
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_fight_is_not_fought_until_a_person_asks_for_it() {
     agent(
         "cp -p $conf good
@@ -241,6 +251,7 @@ fn a_fight_is_not_fought_until_a_person_asks_for_it() {
 // ---- lifecycle
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn wrong_settings_change_nothing_and_are_told_until_they_are_right() {
     agent(
         "mkdir -p /etc/csihost; printf '[bridge]\\nenabled = 7\\n' >/etc/csihost/csihost.toml
@@ -257,6 +268,7 @@ fn wrong_settings_change_nothing_and_are_told_until_they_are_right() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn it_survives_the_bus_and_systemd_itself() {
     agent(
         "systemctl restart dbus; sleep 1; idle
@@ -275,6 +287,7 @@ fn it_survives_the_bus_and_systemd_itself() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn it_ends_at_once_and_leaves_all_as_it_is() {
     agent(
         "cat /proc/1/mountinfo >mounts; snapshot >before; soonest=9999999
@@ -303,6 +316,7 @@ fn it_ends_at_once_and_leaves_all_as_it_is() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn when_nothing_happens_nothing_wakes_it_and_nothing_is_told() {
     let printed = agent(
         "before=$(cat /proc/$pid/task/*/status | grep ^voluntary)
@@ -319,6 +333,7 @@ fn when_nothing_happens_nothing_wakes_it_and_nothing_is_told() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_storm_of_mounts_costs_little_and_starves_no_repair() {
     let printed = agent(
         "mkdir -p $root/pods/storm; for i in {1..500}; do
@@ -343,6 +358,7 @@ fn a_storm_of_mounts_costs_little_and_starves_no_repair() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn prometheus_is_told_what_it_understands_and_nothing_wakes_for_it() {
     agent(
         "dir=/var/lib/prometheus/node-exporter; file=$dir/csihost.prom
@@ -380,6 +396,7 @@ fn prometheus_is_told_what_it_understands_and_nothing_wakes_for_it() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_full_disk_and_a_lack_of_files_are_told_and_outlived() {
     agent(
         "mount -t tmpfs -o size=4k,nr_inodes=3 full /var/lib/csihost
@@ -402,6 +419,7 @@ fn a_full_disk_and_a_lack_of_files_are_told_and_outlived() {
 // ---- the unit and the journal
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_units_sandbox_is_tight_and_systemd_finds_no_fault_in_it() {
     let printed = agent(
         "systemd-analyze verify --man=no /usr/lib/systemd/system/csihost.service 2>&1 | tee faults
@@ -417,6 +435,7 @@ fn the_units_sandbox_is_tight_and_systemd_finds_no_fault_in_it() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_journal_alone_tells_what_happened_and_explains_it() {
     agent(
         "umount $standard/pods; eventually bridged; idle
@@ -436,6 +455,7 @@ fn the_journal_alone_tells_what_happened_and_explains_it() {
 // ---- undo, and the package
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn undo_stops_the_agent_that_would_do_it_all_again() {
     container().option(&["--timeout", "300"]).run(&format!(
         "{AGENT}
@@ -448,6 +468,7 @@ fn undo_stops_the_agent_that_would_do_it_all_again() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_upgrade_restarts_the_agent_and_leaves_the_mounts() {
     container().option(&["--timeout", "300"]).run(&format!(
         "{AGENT}

@@ -1,12 +1,8 @@
 //! On real systemd in a container: a kubelet whose root becomes the standard path, with its data where
 //! they are, under running pods.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::align::WORDS;
-use support::{Node, container};
+use crate::support::align::WORDS;
+use crate::support::{Node, container};
 
 fn lives(node: Node) {
     node.option(&["--timeout", "240"])
@@ -71,16 +67,19 @@ fn lives(node: Node) {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn pods_live_on_while_their_kubelet_goes_over_to_the_standard_path() {
     lives(container().shared_root());
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn pods_live_on_where_the_root_is_not_shared_too() {
     lives(container());
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
     container().shared_root().run(&format!(
         "{WORDS}
@@ -94,6 +93,7 @@ fn the_kubelet_is_restarted_only_when_that_is_asked_for_and_then_at_once() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
     container().shared_root().run(&format!(
         "{WORDS}
@@ -115,6 +115,7 @@ fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn k3s_reads_csihosts_file_after_its_own_and_its_pods_live_on() {
     container().shared_root().run(&format!(
         "{WORDS}
@@ -144,6 +145,7 @@ fn k3s_reads_csihosts_file_after_its_own_and_its_pods_live_on() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
     container().shared_root().run(&format!(
         "{WORDS}
@@ -172,6 +174,7 @@ fn the_line_of_kubeadms_file_is_changed_and_comes_back() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
     container().shared_root().run(&format!(
         "{WORDS}
@@ -221,6 +224,7 @@ fn what_would_not_be_found_at_the_standard_path_is_told_and_nothing_is_set() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn after_it_a_plugin_that_knows_only_the_standard_path_publishes_ten_times_over_in_each_arrangement() {
     let printed = container().shared_root().option(&["--timeout", "240"]).run(&format!(
         "{WORDS}

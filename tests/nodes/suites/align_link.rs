@@ -1,12 +1,8 @@
 //! On real systemd in a container: a standard path that is a link to the kubelet's root, or the root
 //! one to it, where the root is to become the standard path.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::align::WORDS;
-use support::container;
+use crate::support::align::WORDS;
+use crate::support::container;
 
 /// A MicroK8s as it is installed, whose standard path is a link to its root.
 const MICROK8S: &str = "
@@ -37,6 +33,7 @@ const MICROK8S: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_link_to_the_root_gives_way_to_a_mount_of_all_of_it_and_comes_back() {
     container()
         .shared_root()
@@ -95,6 +92,7 @@ fn a_link_to_the_root_gives_way_to_a_mount_of_all_of_it_and_comes_back() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_link_stays_where_something_speaks_against_aligning() {
     container().shared_root().run(&format!(
         "{WORDS}{MICROK8S}
@@ -118,6 +116,7 @@ fn a_link_stays_where_something_speaks_against_aligning() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_csihost_that_is_killed_at_any_moment_leaves_the_link_or_the_directory_and_the_next_one_ends_it() {
     container().shared_root().option(&["--timeout", "300"]).run(&format!(
         "{WORDS}{MICROK8S}
@@ -143,6 +142,7 @@ fn a_csihost_that_is_killed_at_any_moment_leaves_the_link_or_the_directory_and_t
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_agent_takes_the_links_place_too() {
     container().shared_root().run(&format!(
         "{WORDS}{MICROK8S}
@@ -156,6 +156,7 @@ fn the_agent_takes_the_links_place_too() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_root_that_is_a_link_to_the_standard_path_only_gets_its_other_name() {
     container().shared_root().run(&format!(
         "{WORDS}

@@ -1,13 +1,9 @@
 //! What nodes are given to be ready at their first boot: by the real cloud-init, by what RancherOS
 //! would run, and baked into an image.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes.
 
 #![allow(clippy::unwrap_used)] // A test may panic: that is how it fails.
 
-mod support;
-
-use support::{container, plain};
+use crate::support::{container, plain};
 
 /// Where the file has the example's address and digests: the node's own. No node has a network.
 const DISTRIBUTION: &str = "
@@ -19,6 +15,7 @@ const DISTRIBUTION: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn cloud_init_installs_the_package_at_the_first_boot_and_the_node_is_ready() {
     container()
         .option(&["--timeout", "400"])
@@ -59,8 +56,9 @@ fn written(config: &str, path: &str) -> String {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn what_rancheros_runs_at_boot_fetches_the_program_and_makes_the_bridge_once_a_kubelet_is_there() {
-    let config = include_str!("../packaging/boot/rancheros.yml");
+    let config = include_str!("../../../packaging/boot/rancheros.yml");
     let (boot, local) = (written(config, "/opt/csihost/boot"), written(config, "/etc/rc.local"));
     let command = config.lines().find_map(|line| line.strip_prefix("  - [/opt/csihost/boot")).unwrap();
     let command = format!("/opt/csihost/boot{}", command.replace(',', "").trim_end_matches(']'));
@@ -101,6 +99,7 @@ fn what_rancheros_runs_at_boot_fetches_the_program_and_makes_the_bridge_once_a_k
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_image_that_was_made_ready_boots_ready_with_a_name_of_its_own() {
     container()
         .shared_root()
@@ -137,6 +136,7 @@ fn an_image_that_was_made_ready_boots_ready_with_a_name_of_its_own() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_program_needs_nothing_of_the_system_that_it_runs_on() {
     plain().run(
         "mkdir /srv/empty

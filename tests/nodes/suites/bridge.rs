@@ -1,11 +1,7 @@
 //! On real systemd in a container: the bridge's decisions with real mounts, and that no volume of a
 //! running pod is ever lost.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::container;
+use crate::support::{Node, container};
 
 /// Words for scripts about the volumes of fifty pods, mounted as the kubelet mounts them.
 const PODS: &str = "
@@ -46,7 +42,7 @@ const PODS: &str = "
     }
 ";
 
-fn fifty_volumes_outlive_everything(node: support::Node) {
+fn fifty_volumes_outlive_everything(node: Node) {
     node.option(&["--timeout", "300"])
         .then(
             "if grep -F ' - tmpfs pvc-' /proc/1/mountinfo; then fail 'a reboot keeps no volume'; fi
@@ -102,11 +98,13 @@ fn fifty_volumes_outlive_everything(node: support::Node) {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn fifty_volumes_outlive_everything_that_is_done_to_the_bridge() {
     fifty_volumes_outlive_everything(container());
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn fifty_volumes_outlive_everything_on_a_shared_root_too() {
     fifty_volumes_outlive_everything(container().shared_root());
 }
@@ -126,6 +124,7 @@ const BY_HAND: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_bridge_made_by_hand_is_left_and_comes_back_after_a_reboot() {
     container().shared_root().then("ready").run(&format!(
         "{BY_HAND}
@@ -139,6 +138,7 @@ fn a_bridge_made_by_hand_is_left_and_comes_back_after_a_reboot() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_bridge_in_fstab_is_left_to_fstab() {
     let bound = "ready; [ ! -e /etc/systemd/system/var-lib-kubelet-pods.mount ]";
     container().shared_root().then(bound).run(&format!(
@@ -159,6 +159,7 @@ fn a_bridge_in_fstab_is_left_to_fstab() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn bridges_that_do_harm_are_named() {
     container().shared_root().run(&format!(
         "{BY_HAND}
@@ -184,6 +185,7 @@ fn bridges_that_do_harm_are_named() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it() {
     container().run(
         "broken_node; install_program
@@ -226,6 +228,7 @@ fn a_false_tree_is_bridged_over_if_it_is_bare_and_else_named_with_what_is_in_it(
 // ---- what is not there yet, and where nothing can be written
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_root_on_a_file_system_that_is_not_mounted_is_waited_for() {
     container()
         .shared_root()
@@ -250,6 +253,7 @@ fn a_root_on_a_file_system_that_is_not_mounted_is_waited_for() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn where_etc_is_read_only_the_units_are_in_run_and_made_anew_at_every_boot() {
     let there = "bridged; travels; nothing_planned
          grep -F Generated /run/systemd/system/var-lib-kubelet-pods.mount
@@ -312,6 +316,7 @@ const MOVES: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_bridge_follows_the_kubelet_to_another_root() {
     container().shared_root().then("root=/srv/two; ready").run(&format!(
         "{MOVES}
@@ -331,6 +336,7 @@ fn a_bridge_follows_the_kubelet_to_another_root() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_bridge_that_nobody_wants_goes_at_once_or_at_the_next_reboot() {
     container().then("not_bridged; nothing_planned").run(&format!(
         "{MOVES}
@@ -355,6 +361,7 @@ fn a_bridge_that_nobody_wants_goes_at_once_or_at_the_next_reboot() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kubelet_that_moves_to_the_standard_path_loses_the_bridge_and_no_volume() {
     container().shared_root().then("not_bridged; nothing_planned").run(&format!(
         "{MOVES}
@@ -390,6 +397,7 @@ const CURED: &str = "
 ";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_known_wrong_cure_is_explained_and_taken_away_when_that_is_asked_for() {
     container()
         .shared_root()
@@ -424,6 +432,7 @@ fn the_known_wrong_cure_is_explained_and_taken_away_when_that_is_asked_for() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn where_no_kubelet_runs_the_wrong_cure_is_unmounted_at_once_but_for_what_is_in_use() {
     container().shared_root().run(&format!(
         "{MOVES}{CURED}

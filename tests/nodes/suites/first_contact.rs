@@ -1,11 +1,7 @@
 //! On real systemd in a container: a driver was installed before csihost, and has sockets and containers in a tree that no
 //! kubelet uses. The bridge covers it, `check` says that the driver's pods have to be restarted, and all is well when they are.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::{Node, container};
+use crate::support::{Node, container};
 
 const WORDS: &str = r#"
     . /share/plugin.sh
@@ -34,6 +30,7 @@ fn node() -> Node {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_driver_that_was_there_first_is_bridged_over_and_found_until_its_pods_are_restarted() {
     node().run(&format!(
         r#"{WORDS}
@@ -71,6 +68,7 @@ fn a_driver_that_was_there_first_is_bridged_over_and_found_until_its_pods_are_re
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_agent_says_so_and_is_ready_after_the_restart_alone() {
     node().run(&format!(
         r#"{WORDS}
@@ -91,6 +89,7 @@ fn the_agent_says_so_and_is_ready_after_the_restart_alone() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_tree_of_another_kubelet_and_a_drivers_mounts_are_not_covered() {
     node().run(&format!(
         r#"{WORDS}

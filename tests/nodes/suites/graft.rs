@@ -1,12 +1,8 @@
 //! On real systemd in a container: the kubelet root's string, grafted into plugins whose containers
 //! lack it, by the agent in its sandbox and by one turn. Plugins are stand-ins in namespaces and control
 //! groups as a runtime makes them; volumes are really mounted, and looked for where the kubelet is.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::{Node, container};
+use crate::support::{Node, container};
 
 /// Words for scripts: a kubelet whose root is `$root`, which it names `$string`.
 const WORDS: &str = r#"
@@ -41,6 +37,7 @@ fn node() -> Node {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn in_each_arrangement_a_publish_arrives_after_a_graft_and_goes_again_ten_times_over() {
     let printed = node().run(&format!(
         r#"{WORDS}
@@ -87,6 +84,7 @@ fn in_each_arrangement_a_publish_arrives_after_a_graft_and_goes_again_ten_times_
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn what_cannot_be_grafted_is_refused_with_its_reason_and_nothing_is_mounted_there() {
     node().run(&format!(
         r#"{WORDS}
@@ -138,6 +136,7 @@ fn what_cannot_be_grafted_is_refused_with_its_reason_and_nothing_is_mounted_ther
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_helper_that_is_killed_leaves_the_container_as_it_was_or_grafted() {
     let printed = node().run(&format!(
         r#"{WORDS}
@@ -191,6 +190,7 @@ fn a_helper_that_is_killed_leaves_the_container_as_it_was_or_grafted() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_carries_nothing() {
     let printed = node().run(&format!(
         r#"{WORDS}
@@ -232,6 +232,7 @@ fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_container_that_the_runtime_creates_has_the_kubelets_root_before_its_first_process() {
     let printed = node().run(&format!(
         r#"{WORDS}

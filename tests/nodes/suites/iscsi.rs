@@ -1,10 +1,6 @@
 //! On real systemd in a container: what csihost makes of every state in which it finds open-iscsi.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::container;
+use crate::support::container;
 
 /// Words for scripts about the initiator name.
 const NAMES: &str = "
@@ -27,6 +23,7 @@ const NAMES: &str = "
 // ---- the initiator name
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_host_without_a_name_gets_one_of_its_own_and_keeps_it() {
     container().run(&format!(
         "{NAMES}
@@ -52,6 +49,7 @@ fn a_host_without_a_name_gets_one_of_its_own_and_keeps_it() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_good_name_is_not_touched() {
     container().run(&format!(
         "{NAMES}
@@ -65,6 +63,7 @@ fn a_good_name_is_not_touched() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_name_that_was_copied_with_its_disk_is_replaced() {
     container().run(&format!(
         "{NAMES}
@@ -83,6 +82,7 @@ fn a_name_that_was_copied_with_its_disk_is_replaced() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn iscsid_learns_its_new_name_by_one_restart() {
     container().run(&format!(
         "{NAMES}
@@ -102,6 +102,7 @@ fn iscsid_learns_its_new_name_by_one_restart() {
 // ---- units
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn from_every_state_of_socket_and_service_a_turn_leads_to_a_socket_that_listens() {
     container().option(&["--timeout", "600"]).run(
         "install_program
@@ -130,6 +131,7 @@ fn from_every_state_of_socket_and_service_a_turn_leads_to_a_socket_that_listens(
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn open_iscsi_and_its_sessions_are_never_stopped() {
     container().run(
         "install_program; break_iscsi
@@ -147,6 +149,7 @@ fn open_iscsi_and_its_sessions_are_never_stopped() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kernel_without_iscsi_is_named_at_once_and_nothing_hangs() {
     container().run(
         "install_program; break_iscsi
@@ -164,6 +167,7 @@ fn a_kernel_without_iscsi_is_named_at_once_and_nothing_hangs() {
 // ---- files as they should not be
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_immutable_file_is_a_clear_error_and_loses_nothing() {
     container().run(
         "install_program; break_iscsi
@@ -177,6 +181,7 @@ fn an_immutable_file_is_a_clear_error_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_file_of_random_bytes_stays_as_it_is_but_for_a_line() {
     container().run(
         "install_program; break_iscsi
@@ -190,6 +195,7 @@ fn a_file_of_random_bytes_stays_as_it_is_but_for_a_line() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_file_too_large_to_be_one_is_refused_and_the_rest_is_done() {
     container().run(
         "install_program; break_iscsi
@@ -202,6 +208,7 @@ fn a_file_too_large_to_be_one_is_refused_and_the_rest_is_done() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_initiator_name_that_is_no_file_is_refused_and_the_rest_is_done() {
     container().run(&format!(
         "{NAMES}
@@ -216,6 +223,7 @@ fn an_initiator_name_that_is_no_file_is_refused_and_the_rest_is_done() {
 // ---- what the settings ask for
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn multipathd_is_kept_from_longhorns_disks_only_where_the_settings_ask_for_it() {
     container().run(
         "install_program
@@ -243,6 +251,7 @@ fn multipathd_is_kept_from_longhorns_disks_only_where_the_settings_ask_for_it() 
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn records_of_longhorns_that_have_no_session_go_only_where_the_settings_ask_for_it() {
     container().run(
         "install_program

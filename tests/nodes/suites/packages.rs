@@ -1,10 +1,6 @@
 //! On real systemd in a container: a package that is missing, and apt with an archive and without.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::container;
+use crate::support::container;
 
 /// Takes open-iscsi away, and leaves csihost to install it. The archive that `archive` makes holds
 /// it, and a version of another package that an upgrade would take.
@@ -29,6 +25,7 @@ const WITHOUT_OPEN_ISCSI: &str = "
     installed >packages.before";
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_package_that_is_missing_is_installed_alone_and_made_ready_in_one_turn() {
     container().option(&["--timeout", "400"]).run(&format!(
         "{WITHOUT_OPEN_ISCSI}
@@ -59,6 +56,7 @@ fn a_package_that_is_missing_is_installed_alone_and_made_ready_in_one_turn() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn without_an_archive_the_error_says_so_and_nothing_is_half_done() {
     container().option(&["--timeout", "400"]).run(&format!(
         "{WITHOUT_OPEN_ISCSI}
@@ -80,6 +78,7 @@ fn without_an_archive_the_error_says_so_and_nothing_is_half_done() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn two_turns_at_once_run_one_package_manager() {
     container().option(&["--timeout", "400"]).run(&format!(
         "{WITHOUT_OPEN_ISCSI}

@@ -1,12 +1,9 @@
 //! On real systemd in a container: a probe below a bridge, and what an apply does with its remains.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::container;
+use crate::support::container;
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_probe_proves_the_bridge_and_leaves_neither_mounts_nor_units() {
     container().shared_root().run(
         r#"broken_node; install_program; csihost apply
@@ -23,6 +20,7 @@ fn a_probe_proves_the_bridge_and_leaves_neither_mounts_nor_units() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_apply_removes_what_a_killed_probe_left() {
     container().shared_root().run(
         r#"broken_node; install_program; csihost apply
@@ -48,6 +46,7 @@ fn an_apply_removes_what_a_killed_probe_left() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn without_a_kubelet_there_is_nothing_to_probe() {
     container().run(
         "break_iscsi; install_program

@@ -1,11 +1,9 @@
 //! On real systemd in a container: the rpm's life, with the real rpm and the real dnf.
 //!
 //! The node is Debian's; what the package asks of a distribution with rpm is named to rpm by empty
-//! packages. Needs root and the feature `node-tests`; see tests/nodes/container.
+//! packages.
 
-mod support;
-
-use support::{Node, container};
+use crate::support::{Node, container};
 
 const RPM: &str = "
     apt_get install /share/debs/rpm/*.deb >/dev/null
@@ -29,6 +27,7 @@ fn with_rpm(script: &str) -> String {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn it_asks_for_open_iscsi_by_the_name_of_red_hat_or_of_suse() {
     for name in ["iscsi-initiator-utils", "open-iscsi"] {
         node().run(&with_rpm(&format!(
@@ -43,6 +42,7 @@ fn it_asks_for_open_iscsi_by_the_name_of_red_hat_or_of_suse() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn installed_the_node_is_ready_and_erased_it_keeps_working() {
     node().then("systemctl is-active kubelet; iscsid_listens; bridged; travels; kubelet_in_sight").run(
         &with_rpm(
@@ -64,6 +64,7 @@ fn installed_the_node_is_ready_and_erased_it_keeps_working() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn undone_and_erased_the_host_is_as_it_was() {
     node().run(&with_rpm(
         "provided open-iscsi
@@ -78,6 +79,7 @@ fn undone_and_erased_the_host_is_as_it_was() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_upgrade_leaves_the_mounts_untouched_and_has_the_new_agent_run() {
     node().run(&with_rpm(
         "provided open-iscsi
@@ -101,6 +103,7 @@ fn an_upgrade_leaves_the_mounts_untouched_and_has_the_new_agent_run() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn dnf_asks_for_what_is_missing_installs_upgrades_and_removes_it() {
     node().run(&with_rpm(
         "apt_get install /share/debs/dnf/*.deb >/dev/null
@@ -123,6 +126,7 @@ fn dnf_asks_for_what_is_missing_installs_upgrades_and_removes_it() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_administrators_preset_has_the_last_word() {
     node().run(&with_rpm(
         "provided open-iscsi
@@ -139,6 +143,7 @@ fn an_administrators_preset_has_the_last_word() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn in_an_image_without_systemd_installing_and_erasing_change_nothing_else() {
     node().run(&with_rpm(
         "provided open-iscsi

@@ -1,14 +1,11 @@
 //! On real systemd in a container: a turn, its undoing, bad hosts, kills, and the package's life.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::{Node, container};
+use crate::support::{Node, container};
 
 // ---- a turn
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn one_turn_makes_a_broken_node_ready_and_a_second_changes_nothing() {
     container().run(
         "broken_node; install_program
@@ -25,11 +22,13 @@ fn one_turn_makes_a_broken_node_ready_and_a_second_changes_nothing() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_same_where_the_root_is_a_shared_mount() {
     container().shared_root().run("broken_node; install_program; csihost apply; ready");
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_plan_changes_nothing_and_shows_diffs() {
     container().run(
         "broken_node; install_program
@@ -44,6 +43,7 @@ fn a_plan_changes_nothing_and_shows_diffs() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_kubelets_root_is_detected_for_certain() {
     container().run(
         "broken_node; install_program
@@ -54,6 +54,7 @@ fn the_kubelets_root_is_detected_for_certain() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_kubelet_at_the_standard_path_gets_no_bridge() {
     container().run(
         "broken_node; install_program
@@ -69,12 +70,14 @@ fn a_kubelet_at_the_standard_path_gets_no_bridge() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn without_any_kubelet_iscsi_is_made_ready_and_nothing_is_bridged() {
     container()
         .run("break_iscsi; install_program; csihost apply; nothing_planned; iscsid_listens; not_mounted");
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_directory_that_holds_data_is_refused_and_stays_in_sight() {
     container().run(
         "broken_node; install_program
@@ -91,6 +94,7 @@ fn a_directory_that_holds_data_is_refused_and_stays_in_sight() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn status_and_check_speak_of_the_last_turn() {
     container().run(
         "broken_node; install_program; csihost apply
@@ -120,16 +124,19 @@ fn installed_node_is_ready_again_after_a_reboot(node: Node) {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn after_a_reboot_it_is_all_there_again() {
     installed_node_is_ready_again_after_a_reboot(container());
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn after_a_reboot_it_is_all_there_again_on_a_shared_root() {
     installed_node_is_ready_again_after_a_reboot(container().shared_root());
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn the_journal_of_the_boot_unit_tells_the_story_in_under_fifteen_lines() {
     container()
         .then(
@@ -151,6 +158,7 @@ fn the_journal_of_the_boot_unit_tells_the_story_in_under_fifteen_lines() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn systemd_finds_no_fault_in_the_units() {
     container().run(
         "broken_node; install_csihost
@@ -161,6 +169,7 @@ fn systemd_finds_no_fault_in_the_units() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn systemd_does_on_a_real_host_what_its_room_says_of_it() {
     container().option(&["--timeout", "300"]).run("/share/bus");
 }
@@ -168,6 +177,7 @@ fn systemd_does_on_a_real_host_what_its_room_says_of_it() {
 // ---- undo
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn undo_gives_etc_back_byte_for_byte() {
     container().run(
         "broken_node; install_program
@@ -188,6 +198,7 @@ fn undo_gives_etc_back_byte_for_byte() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn undo_unmounts_nothing_that_is_in_use_and_a_reboot_completes_it() {
     container().then("snapshot >after; same before after; not_bridged").run(
         "broken_node; install_program; snapshot >before
@@ -204,6 +215,7 @@ fn undo_unmounts_nothing_that_is_in_use_and_a_reboot_completes_it() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn undo_leaves_alone_what_was_edited_since() {
     container().run(
         "broken_node; install_program; csihost apply
@@ -218,6 +230,7 @@ fn undo_leaves_alone_what_was_edited_since() {
 // ---- hosts that are not as they should be
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn without_a_bus_it_says_so_and_does_not_hang() {
     container().run(
         "broken_node; install_program
@@ -232,6 +245,7 @@ fn without_a_bus_it_says_so_and_does_not_hang() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_masked_socket_is_named_and_the_rest_is_done() {
     container().run(
         "broken_node; install_program
@@ -247,6 +261,7 @@ fn a_masked_socket_is_named_and_the_rest_is_done() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn without_open_iscsi_it_says_so_and_builds_the_bridge() {
     container().run(
         "kubelet; install_program
@@ -262,6 +277,7 @@ fn without_open_iscsi_it_says_so_and_builds_the_bridge() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_read_only_etc_is_a_clear_error_and_loses_nothing() {
     container().run(
         "broken_node; install_program; snapshot >before
@@ -279,6 +295,7 @@ fn a_read_only_etc_is_a_clear_error_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_full_disk_is_a_clear_error_and_loses_nothing() {
     container().run(
         "broken_node; install_program; snapshot >before
@@ -301,6 +318,7 @@ fn a_full_disk_is_a_clear_error_and_loses_nothing() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn where_no_receipt_can_be_written_nothing_is_changed() {
     container().run(
         "broken_node; install_program; snapshot >before
@@ -344,6 +362,7 @@ fn with_iscsid_conf(change: &str, then: &str) -> String {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_that_is_missing() {
     with_iscsid_conf(
         "rm $conf",
@@ -353,11 +372,13 @@ fn an_iscsid_conf_that_is_missing() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_that_is_empty() {
     with_iscsid_conf(": >$conf", "[ $rc = 0 ]; ready");
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_that_is_a_directory() {
     with_iscsid_conf(
         "rm $conf; mkdir $conf; touch $conf/kept",
@@ -368,6 +389,7 @@ fn an_iscsid_conf_that_is_a_directory() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_that_is_a_link_out_of_etc() {
     with_iscsid_conf(
         "mkdir /srv/conf; mv $conf /srv/conf/iscsi; chmod 600 /srv/conf/iscsi; ln -s /srv/conf/iscsi $conf
@@ -381,6 +403,7 @@ fn an_iscsid_conf_that_is_a_link_out_of_etc() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_with_carriage_returns() {
     with_iscsid_conf(
         "sed -i 's/$/\\r/' $conf",
@@ -390,6 +413,7 @@ fn an_iscsid_conf_with_carriage_returns() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_without_last_newline() {
     with_iscsid_conf(
         "printf '# the end' >>$conf",
@@ -399,6 +423,7 @@ fn an_iscsid_conf_without_last_newline() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_of_a_megabyte() {
     with_iscsid_conf(
         "for ((i = 0; i < 20000; i++)); do echo \"# line $i of a file that somebody let grow for ten years\"; done >>$conf
@@ -408,6 +433,7 @@ fn an_iscsid_conf_of_a_megabyte() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_iscsid_conf_with_a_secret_of_which_nothing_is_shown() {
     with_iscsid_conf(
         "chmod 600 $conf
@@ -423,6 +449,7 @@ fn an_iscsid_conf_with_a_secret_of_which_nothing_is_shown() {
 // ---- at once, and killed
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn turns_at_once_wait_for_each_other_and_then_find_nothing_to_do() {
     container().run(
         "broken_node; install_program
@@ -465,11 +492,13 @@ fn killed_at_any_moment(prepare: &str, command: &str) {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_turn_killed_at_any_moment_leaves_whole_files_and_the_next_one_converges() {
     killed_at_any_moment("csihost undo 2>/dev/null", "csihost apply");
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_undo_killed_at_any_moment_can_be_repeated() {
     killed_at_any_moment(":", "csihost undo");
 }
@@ -477,6 +506,7 @@ fn an_undo_killed_at_any_moment_can_be_repeated() {
 // ---- the package
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn apt_remove_leaves_the_node_working_and_apt_purge_leaves_nothing_of_ours() {
     container()
         .then("systemctl is-active kubelet; iscsid_listens; bridged; travels; kubelet_in_sight")
@@ -502,6 +532,7 @@ fn apt_remove_leaves_the_node_working_and_apt_purge_leaves_nothing_of_ours() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn apt_purge_at_once_puts_the_host_back() {
     container().run(
         "broken_node; snapshot >before; install_csihost; ready
@@ -511,6 +542,7 @@ fn apt_purge_at_once_puts_the_host_back() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn removed_installed_again_and_purged_it_puts_the_host_back() {
     container().run(
         "broken_node; snapshot >before; install_csihost
@@ -526,6 +558,7 @@ fn removed_installed_again_and_purged_it_puts_the_host_back() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn an_upgrade_leaves_the_mounts_untouched() {
     container().run(
         "broken_node; install_csihost
@@ -545,6 +578,7 @@ fn an_upgrade_leaves_the_mounts_untouched() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_host_that_cannot_be_made_ready_still_gets_the_package() {
     container().run(
         "broken_node; systemctl -q mask iscsid.socket
@@ -556,6 +590,7 @@ fn a_host_that_cannot_be_made_ready_still_gets_the_package() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn in_an_image_without_systemd_installing_and_purging_change_nothing_else() {
     container().run(
         "snapshot >before

@@ -1,12 +1,8 @@
 //! On real systemd in a container: an undo while volumes are in use keeps what they depend on, names who
 //! uses it, and ends by itself.
-//!
-//! Needs root and the feature `node-tests`; see tests/nodes/container.
 
-mod support;
-
-use support::align::WORDS as ALIGN;
-use support::{Node, container};
+use crate::support::align::WORDS as ALIGN;
+use crate::support::{Node, container};
 
 /// Words for scripts about a plugin and the volumes that it has mounted.
 const WORDS: &str = r#"
@@ -60,6 +56,7 @@ fn node() -> Node {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
     node().run(&format!(
         r#"{WORDS}
@@ -105,6 +102,7 @@ fn with_volumes_under_a_graft_undo_waits_names_the_pods_and_ends_by_itself() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
     node()
         .then("eventually() { local try; for try in {1..100}; do if \"$@\"; then return; fi; sleep 0.1; done; fail \"$*\"; }
@@ -138,6 +136,7 @@ fn a_registered_driver_keeps_the_bridge_until_it_is_gone_or_the_node_reboots() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_reboot_does_not_end_an_undo_whose_pods_are_still_to_be_there() {
     node()
         .then(&format!(
@@ -160,6 +159,7 @@ fn a_reboot_does_not_end_an_undo_whose_pods_are_still_to_be_there() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn align_with_volumes_waits_and_then_for_the_kubelets_restart_and_ends_by_itself() {
     node().run(&format!(
         "{WORDS}{ALIGN}
@@ -186,6 +186,7 @@ fn align_with_volumes_waits_and_then_for_the_kubelets_restart_and_ends_by_itself
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn align_undo_and_align_again_goes_on_for_ever() {
     node().run(&format!(
         "{WORDS}{ALIGN}
@@ -206,6 +207,7 @@ fn align_undo_and_align_again_goes_on_for_ever() {
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn a_grafted_plugin_that_restarts_before_the_kubelet_has_its_new_root_is_grafted_again() {
     node().run(&format!(
         "{WORDS}{ALIGN}
@@ -232,6 +234,7 @@ fn a_grafted_plugin_that_restarts_before_the_kubelet_has_its_new_root_is_grafted
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_others() {
     node().run(&format!(
         r#"{WORDS}
@@ -257,6 +260,7 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
 }
 
 #[test]
+#[ignore = "boots a node: make node"]
 fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others() {
     node().run(&format!(
         r#"{WORDS}
