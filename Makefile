@@ -94,12 +94,15 @@ define need
 	    apt-get -qq update; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi
 endef
+# Tools run for seconds: their own optimised builds took minutes.
+INSTALL := CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo install --quiet --locked --root $(TARGET)/tools
 tools: tools-deb tools-rpm tools-nodes
 tools-deb:
 	@command -v cargo >/dev/null || { echo 'cargo is missing: install Rust >= $(MSRV) (https://rustup.rs)' >&2; exit 1; }
 	$(call need,cc:gcc /usr/lib/x86_64-linux-gnu/rcrt1.o:libc6-dev ar:binutils gzip:gzip)
 	@[[ "$$($(CARGO_DEB) --version 2>/dev/null)" = *$(CARGO_DEB_VERSION)* ]] || \
-	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DEB_VERSION) cargo-deb
+	    $(INSTALL) --version $(CARGO_DEB_VERSION) cargo-deb
 tools-nodes:
 	$(call need,debootstrap:debootstrap systemd-nspawn:systemd-container \
 	    qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mkfs.ext4:e2fsprogs \
@@ -107,7 +110,7 @@ tools-nodes:
 
 tools-rpm:
 	@[[ "$$($(CARGO_GENERATE_RPM) --version 2>/dev/null)" = *$(CARGO_GENERATE_RPM_VERSION)* ]] || \
-	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_GENERATE_RPM_VERSION) cargo-generate-rpm
+	    $(INSTALL) --version $(CARGO_GENERATE_RPM_VERSION) cargo-generate-rpm
 
 # What packages hold beside the program, for the target $(1).
 define share
@@ -311,7 +314,7 @@ vm: nodes
 fuzz:
 	$(call need,g++:g++)
 	@[[ "$$($(CARGO_FUZZ) --version 2>/dev/null)" = *$(CARGO_FUZZ_VERSION)* ]] || \
-	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+	    $(INSTALL) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 	@export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$(TARGET)/fuzz; cd tests/fuzz; \
 	for target in $$(sed -n 's/^name = "\(.*\)"/\1/p' Cargo.toml | tail -n +2); do \
 	    echo "=== $$target"; mkdir -p $(TARGET)/fuzz/corpus/$$target; \
@@ -322,7 +325,7 @@ fuzz:
 # The database is a repository that not everybody can fetch; the rest asks nobody.
 deny:
 	@[[ "$$($(CARGO_DENY) --version 2>/dev/null)" = *$(CARGO_DENY_VERSION)* ]] || \
-	    cargo install --quiet --locked --root $(TARGET)/tools --version $(CARGO_DENY_VERSION) cargo-deny
+	    $(INSTALL) --version $(CARGO_DENY_VERSION) cargo-deny
 	@$(CARGO_DENY) --locked check --hide-inclusion-graph licenses bans sources
 	@if $(CARGO_DENY) fetch db >/dev/null 2>&1; then \
 	    $(CARGO_DENY) --locked check --disable-fetch advisories; \
