@@ -69,11 +69,18 @@ pub fn graft(publisher: &Publisher, host: &MountTable, plugin: &Plugin) -> Resul
     let find = |name: &str| source(publisher, host, own, name);
     let pods = match find("pods") {
         Found::Travels(from) => Bind { from, to: root.join("pods") },
-        Found::Stays(at) => {
+        Found::Stays { at, shared: false } => {
             let reason = format!("what it mounts at {at} does not travel to the kubelet");
             let remedy =
                 format!("set mountPropagation: Bidirectional on the volume mount at {at} of its container");
             return obstacle("graft-private", reason, remedy);
+        }
+        Found::Stays { at, shared: true } => {
+            let reason = format!(
+                "what it mounts at {at} does not travel to the kubelet: its container is older than what is \
+                 mounted there on the host"
+            );
+            return obstacle("graft-private", reason, restart());
         }
         Found::Nowhere => {
             let reason = "its container has the kubelet's pods under no name at all".to_owned();
@@ -84,7 +91,7 @@ pub fn graft(publisher: &Publisher, host: &MountTable, plugin: &Plugin) -> Resul
     // The whole of plugins, or the part of it that a driver is given.
     let staging = ["plugins", "plugins/kubernetes.io/csi"].into_iter().find_map(|name| match find(name) {
         Found::Travels(from) => Some(Bind { from, to: root.join(name) }),
-        Found::Stays(_) | Found::Nowhere => None,
+        Found::Stays { .. } | Found::Nowhere => None,
     });
     Ok(staging.into_iter().chain([pods]).collect())
 }
@@ -93,8 +100,8 @@ pub fn graft(publisher: &Publisher, host: &MountTable, plugin: &Plugin) -> Resul
 enum Found {
     /// Under this name, and what is mounted there reaches the kubelet.
     Travels(HostPath),
-    /// Under this name, and it does not.
-    Stays(HostPath),
+    /// Under this name, and it does not. It is shared where the container has it by `Bidirectional`.
+    Stays { at: HostPath, shared: bool },
     /// Nothing.
     Nowhere,
 }
@@ -110,7 +117,8 @@ fn source(publisher: &Publisher, host: &MountTable, own: &MountTable, name: &str
     let travels = |name: &HostPath| {
         cover(own, name.as_bytes()).is_some_and(|mount| reaches_kubelet(wanted.mount, theirs, mount, own))
     };
-    names.find(travels).map_or(Found::Stays(first), Found::Travels)
+    let shared = cover(own, first.as_bytes()).is_some_and(|mount| mount.shared.is_some());
+    names.find(travels).map_or(Found::Stays { at: first, shared }, Found::Travels)
 }
 
 /// Whether a graft would hide what is mounted below the string in a container. What the kubelet has
@@ -144,13 +152,17 @@ mod tests {
         22 20 8:1 /srv/k/plugins /var/lib/kubelet/plugins rw shared:1 - ext4 /dev/sda1 rw\n";
     const ROOTFS: &str = "300 299 0:60 / / rw - overlay overlay rw\n";
 
-    fn grafted(rows: &str) -> Result<Vec<(String, String)>, &'static str> {
+    fn tried(rows: &str) -> Result<Vec<Bind>, Obstacle> {
         let publisher = publisher("/srv/k");
         let owner = Owner { container: Some("c".to_owned()), pod: Some("p".to_owned()), foreign: false };
         let seat = Seat { owner, mounts: Some(table(&format!("{ROOTFS}{rows}"))), ..Seat::default() };
         let view = View::unseen(&publisher.root);
         let plugin = Plugin { seat, driver: None, registration: None, registrar: None, view };
-        match graft(&publisher, &table(HOST), &plugin) {
+        graft(&publisher, &table(HOST), &plugin)
+    }
+
+    fn grafted(rows: &str) -> Result<Vec<(String, String)>, &'static str> {
+        match tried(rows) {
             Ok(binds) => Ok(binds.iter().map(|bind| (bind.from.to_string(), bind.to.to_string())).collect()),
             Err(obstacle) => Err(obstacle.id),
         }
@@ -197,6 +209,14 @@ mod tests {
             |tags: &str| format!("311 300 8:1 /srv/k/pods /var/lib/kubelet/pods rw {tags}- ext4 x rw\n");
         assert_eq!(grafted(&pods("")), Err("graft-private"));
         assert_eq!(grafted(&pods("master:1 ")), Err("graft-private"));
+        // Bidirectional already: its container is older than the bridge in the kubelet's mount namespace.
+        for (tags, remedy) in
+            [("master:1 ", "set mountPropagation"), ("shared:9 master:1 ", "delete this pod")]
+        {
+            let obstacle = tried(&pods(tags)).unwrap_err();
+            assert_eq!(obstacle.id, "graft-private");
+            assert!(obstacle.remedy.starts_with(remedy), "{}", obstacle.remedy);
+        }
         assert_eq!(
             grafted("311 300 8:1 /var/lib/kubelet /var/lib/kubelet rw shared:1 - ext4 x rw\n"),
             Err("graft-nothing")

@@ -50,4 +50,27 @@ pub(crate) const TESTS: &[Test] = &[
             no_distribution
             rm -r $standard /snap /var/snap; mv /var/lib/kubelet.before $standard"#],
     },
+    Test {
+        name: "grafted under a confined snap: kubelet and containerd in a mount namespace that only receives mounts",
+        scripts: &[r#"
+            root=/var/snap/microk8s/common/var/lib/kubelet
+            unit=snap.microk8s.daemon-kubelite
+            mkdir -p $root /var/snap/microk8s/current/args /etc/systemd/system/$unit.service.d
+            echo '--root-dir=${SNAP_COMMON}/var/lib/kubelet' >/var/snap/microk8s/current/args/kubelet
+            # As snap-confine makes it: what is mounted on the host appears there, and nothing the other way.
+            printf '[Service]\nPrivateMounts=yes\n' >/etc/systemd/system/$unit.service.d/namespace.conf
+            distribution $unit /snap/microk8s/7000/kubelite --root-dir=$root /var/snap/microk8s/common/run/containerd.sock
+            title /snap/microk8s/7000/kubelite --kubelet-args-file=/var/snap/microk8s/current/args/kubelet
+            # A driver that was there first: its containers do not see the bridge in that namespace.
+            driver "$standard"
+            settings graft
+            install_csihost
+            says 'kubectl rollout restart daemonset/csi-hostpathplugin -n default' csihost check
+            says 'older than what is mounted there' csihost plan
+            kubectl rollout restart daemonset/csi-hostpathplugin -n default >/dev/null
+            kubectl rollout status daemonset/csi-hostpathplugin --timeout=60s >/dev/null
+            grafted_there microk8s
+            no_distribution
+            rm -r /snap /var/snap /etc/systemd/system/$unit.service.d"#],
+    },
 ];
