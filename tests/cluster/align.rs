@@ -48,7 +48,7 @@ pub(crate) const TESTS: &[Test] = &[
                 '{mountPath: /data, name: v}, {mountPath: /second, name: w}' | kubectl apply -f -
             ready both
             in_pod both sh -c 'echo second >/second/file'
-            stored both; grep -rlx second /var/lib/csi-second-data
+            stored both; eventually 20 grep -rlx second /var/lib/csi-second-data
             nothing_planned
             delete_pods
             other_driver second delete

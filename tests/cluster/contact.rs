@@ -49,8 +49,8 @@ pub(crate) const TESTS: &[Test] = &[
             eventually 20 registered
             pod app | kubectl apply -f -
             ready app
-            [ "$(in_pod app cat /data/file)" = 'node app' ]
             stored app
+            [ "$(in_pod app cat /data/file)" = 'node app' ]
             nothing_planned
             delete_pods
             no_driver; sandboxed"#],

@@ -13,13 +13,13 @@ pub(crate) const TESTS: &[Test] = &[
             eventually 20 registered
             pod app | kubectl apply -f -
             ready app
-            [ "$(in_pod app cat /data/file)" = 'node app' ]; stored app
+            stored app; [ "$(in_pod app cat /data/file)" = 'node app' ]
             quote adjusted bash -c 'journalctl -q --no-pager -u csihost | grep adjust-container | tail -n 1'
             quote contract-holds findings path-contract
             kill_container hostpath
             pod again | kubectl apply -f -
             ready again
-            [ "$(in_pod again cat /data/file)" = 'node again' ]; stored again
+            stored again; [ "$(in_pod again cat /data/file)" = 'node again' ]
             [ "$(in_pod app cat /data/file)" = 'node app' ]; [ "$(restarts app)" = 0 ]
             kill_container node-driver-registrar
             eventually 20 registered

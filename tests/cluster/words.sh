@@ -90,8 +90,9 @@ restarted() { local name; for name; do [ "$(restarts "$name")" != 0 ] || return 
 uid() { kubectl get pod "$1" -o 'jsonpath={.metadata.uid}'; }
 # in_pod NAME COMMAND...
 in_pod() { local name=$1; shift; kubectl exec "$name" -- "$@"; }
-# stored NAME: what the pod wrote is in the driver's storage, and not on the node's disk.
-stored() { grep -rlxF "node $1" /var/lib/csi-hostpath-data >/dev/null; }
+# stored NAME: what the pod wrote is in the driver's storage, and not on the node's disk. A container counts as ready before its
+# first process has written anything.
+stored() { eventually 20 grep -rlxF "node $1" /var/lib/csi-hostpath-data; }
 delete_pods() {
     kubectl delete pods,pvc,pv,secrets -l test=yes --wait=false >/dev/null
     eventually 90 pods_gone -l test=yes
@@ -212,6 +213,7 @@ every_volume() {
 # volumes_work NAME: from the pod itself: each of its volumes is what it was to be.
 volumes_work() {
     local host=/var/lib/csi-hostpath-data
+    stored "$1"
     # shellcheck disable=SC2016 # the pod's shell
     in_pod "$1" sh -ec '
         echo "node $0" | cmp - /data/file
@@ -220,7 +222,6 @@ volumes_work() {
         [ "$(cat /secret/word)" = mellon ]
         [ "$(tr -cd . </token/token)" = .. ]
         grep " /memory tmpfs " /proc/mounts >/dev/null; echo fleeting >/memory/file' "$1"
-    stored "$1"
     [ "$(cat $host/one/file)" = first ]
     [ "$(cat $host/two/deep/er/file)" = second ]
     [ "$(stat -c %g $host/one/file)" = 4711 ]
