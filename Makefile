@@ -51,8 +51,8 @@ CARGO_DENY_VERSION := 0.20.2
 FUZZ_SECONDS ?= 60
 SUITES ?= bullseye bookworm trixie sid
 # Everything of `make test`, in the order in which steps begin; LANES run side by side, each with its own
-# output at its end. What waits for packages or nodes comes first, and the compiler has the rest of the CPUs.
-STEPS := lint node test-packages vm unit cluster deny msrv
+# output at its end. What boots nodes comes first: it takes longest, and waits in between.
+STEPS := lint node vm cluster test-packages unit deny msrv
 LANES ?= 3
 # Nodes wait for systemd more than they compute: it looks at the mount table five times a second at most.
 NODES_AT_ONCE ?= 4
