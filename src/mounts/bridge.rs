@@ -14,7 +14,7 @@ mod span;
 pub use aligned::{WITHOUT_BRIDGE, aligned, unready};
 pub use former::{Former, Remains, former, remains, waiting};
 pub use holds::{STATE_DIRECTORY, STATE_FILES, few, other_kubelet};
-pub use late::waits_for;
+pub use late::missing_before;
 pub use same::CONSTANT;
 pub(super) use same::is_k3s_old;
 

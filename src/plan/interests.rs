@@ -13,7 +13,7 @@ use crate::model::path::HostPath;
 use crate::model::receipt::BridgeRecord;
 use crate::model::unit::{KUBELET_UNITS, UnitName};
 use crate::mounts::bridge::{
-    CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, aligned, decide, waits_for,
+    CONSTANT, Decision, STANDARD_PATH, STATE_DIRECTORY, STATE_FILES, aligned, decide, missing_before,
 };
 use crate::mounts::fstab::FSTAB;
 use crate::mounts::legacy;
@@ -115,11 +115,8 @@ pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests
             interests.enablement.push(unit.clone());
         }
         // What has to be mounted before, and is not.
-        if facts.detection.kubelet.as_ref().is_none_or(|kubelet| kubelet.pid.is_none()) {
-            let late = [&bridge.root, &bridge.standard].into_iter().flat_map(waits_for);
-            let late = late.filter(|(point, _)| top_at(&facts.mounts, point.as_bytes()).is_none());
-            interests.units.extend(late.map(|(_, unit)| unit));
-        }
+        let late = [&bridge.root, &bridge.standard].into_iter().flat_map(|path| missing_before(facts, path));
+        interests.units.extend(late.map(|(_, unit)| unit));
     }
     for (path, unit) in bridge_files(facts) {
         interests.files.push(path.clone());
@@ -171,6 +168,7 @@ mod tests {
     use super::*;
     use crate::model::facts::{Init, Mode};
     use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
+    use crate::model::unit::{ActiveState, FileState, LoadState, UnitState};
     use crate::mounts::mountinfo;
 
     #[test]
@@ -191,5 +189,39 @@ mod tests {
         assert_eq!(surveys(disk), std::slice::from_ref(&pods));
         let whole = "2 1 8:1 /srv/k /var/lib/kubelet rw shared:1 - ext4 x rw\n";
         assert!(surveys(&format!("{disk}{whole}")).is_empty());
+    }
+
+    #[test]
+    fn the_unit_of_a_disk_is_asked_for_where_the_data_of_an_aligned_kubelet_lie_on_it() {
+        let profile =
+            Profile::parse("debian", "debian.toml", include_str!("../../os-profiles/debian.toml")).unwrap();
+        let spans = ["pods", "plugins", "plugins_registry"]
+            .map(|name| format!("2 1 8:1 /srv/k/{name} /var/lib/kubelet/{name} rw shared:1 - ext4 x rw\n"));
+        let bridged = format!("1 0 8:1 / / rw shared:1 - ext4 x rw\n{}", spans.concat());
+        let facts = |align: Option<AlignRecord>, root: &[u8]| {
+            let kubelet = Kubelet::running(Distribution::Kubelet, KubeletRoot::parse(root).unwrap());
+            let bridge = BridgeRecord::new(HostPath::from("/srv/k"));
+            Facts {
+                detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
+                mounts: mountinfo::parse(bridged.as_bytes()).unwrap(),
+                bridge: Some(bridge),
+                align,
+                ..Facts::new(Mode::Live, Init::Systemd)
+            }
+        };
+        let disk = UnitName::from("srv.mount");
+        let asked = |facts: &Facts| units(facts, &Settings::default(), &profile).units.contains(&disk);
+        let aligned =
+            AlignRecord { root: HostPath::from("/srv/k"), whole: false, beside: Vec::new(), ends: false };
+        let mut without_disk = facts(Some(aligned), b"/var/lib/kubelet");
+        assert!(asked(&without_disk));
+        let failed =
+            UnitState { load: LoadState::Loaded, active: ActiveState::Failed, file: FileState::Static };
+        without_disk.units.insert(disk.clone(), failed);
+        let Decision::Refused(why) = decide(&without_disk, &directories(&Settings::default())) else {
+            panic!()
+        };
+        assert_eq!(why[0].id, "bridge-root-not-mounted");
+        assert!(!asked(&facts(None, b"/srv/k")), "a kubelet that runs has its directories where it has them");
     }
 }

@@ -14,27 +14,33 @@ use crate::model::plan::Refusal;
 use crate::model::unit::{ActiveState, LoadState, UnitName};
 
 /// `path` and the directories above it, but for `/`, with the units that would mount there.
-pub fn waits_for(path: &HostPath) -> Vec<(HostPath, UnitName)> {
+fn waits_for(path: &HostPath) -> Vec<(HostPath, UnitName)> {
     let up = std::iter::successors(Some(path.clone()), HostPath::parent);
     up.filter(|path| path.parent().is_some())
         .filter_map(|path| mount_unit(&path).ok().map(|unit| (path, unit)))
         .collect()
 }
 
-/// What `path` has to wait for. A kubelet that runs has its directories where it has them.
-pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
+/// The mount points among these at which nothing is mounted, with the units that would mount there: what a bridge
+/// to `path` would have to wait for. None where it waits for nothing: a kubelet that runs has its directories
+/// where it has them.
+pub fn missing_before(facts: &Facts, path: &HostPath) -> Vec<(HostPath, UnitName)> {
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
     // But for one whose data are elsewhere: it would run without them.
     let elsewhere = aligned(facts).is_some_and(|root| root == path);
     if facts.mode == Mode::Offline || facts.mounts.is_empty() || runs && !elsewhere {
-        return None;
+        return Vec::new();
     }
+    let mut points = waits_for(path);
+    points.retain(|(point, _)| top_at(&facts.mounts, point.as_bytes()).is_none());
+    points
+}
+
+/// What `path` has to wait for.
+pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
     let entries = fstab::entries(table);
-    waits_for(path).into_iter().find_map(|(point, unit)| {
-        if top_at(&facts.mounts, point.as_bytes()).is_some() {
-            return None;
-        }
+    missing_before(facts, path).into_iter().find_map(|(point, unit)| {
         let line = entries
             .iter()
             .find(|entry| entry.point == point)
