@@ -1,6 +1,6 @@
 //! Pure: whether iscsid can be reached, and what stands in its way now.
 
-use super::kernel::missing;
+use super::kernel::{container, missing};
 use super::newer::Place;
 use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
 use crate::iscsi::records::{is_longhorns, without_session};
@@ -19,9 +19,26 @@ pub(super) fn control(facts: &Facts, place: &Place<'_>) -> Finding {
     match facts.iscsi.control {
         Some(true) => Finding::new(ID, CheckStatus::Pass, "the kernel has iSCSI's control socket"),
         Some(false) => {
-            Finding::new(ID, CheckStatus::Fail, "the kernel has no control socket for iSCSI (NETLINK_ISCSI)")
-                .detail("iscsid hangs at its start on this kernel, or ends")
-                .remedy(missing(facts, place, "scsi_transport_iscsi"))
+            let finding = Finding::new(
+                ID,
+                CheckStatus::Fail,
+                "the kernel has no control socket for iSCSI (NETLINK_ISCSI)",
+            );
+            // The kernel has it in its first network namespace alone (drivers/scsi/scsi_transport_iscsi.c).
+            match container(facts) {
+                Some(kind) => finding
+                    .detail(format!(
+                        "this node is a container ({kind}), and iSCSI works only in the first network namespace of the \
+                         machine: no volume can be attached over iSCSI here"
+                    ))
+                    .remedy(
+                        "use a virtual machine; or a driver without iSCSI, and set iscsi.enabled = false in \
+                         /etc/csihost/csihost.toml",
+                    ),
+                None => finding
+                    .detail("iscsid hangs at its start on this kernel, or ends")
+                    .remedy(missing(facts, place, "scsi_transport_iscsi")),
+            }
         }
         None if facts.mode == Mode::Offline => {
             Finding::new(ID, CheckStatus::Skip, "which kernel will run is not known offline")

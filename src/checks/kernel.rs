@@ -2,6 +2,7 @@
 
 use super::newer::{self, Place};
 use crate::model::asked::Interests;
+use crate::model::bytes::shown;
 use crate::model::checks::MODULE;
 use crate::model::facts::{Facts, Machine, Mode, Module};
 use crate::model::file::DirFact;
@@ -17,9 +18,12 @@ const V2_NEEDS: Version = Version(5, 19);
 const V2_RECOMMENDED: Version = Version(6, 7);
 
 const CPUINFO: &str = "/proc/cpuinfo";
+/// Names the kind of container in which systemd runs (systemd's `src/basic/virt.c`).
+const CONTAINER: &str = "/run/systemd/container";
 
 pub(super) fn interests(machine: &Machine, settings: &Settings, interests: &mut Interests) {
     interests.dirs.extend(machine.kernel.as_deref().map(modules_of));
+    interests.files.push(HostPath::from(CONTAINER));
     if settings.features.v2_engine {
         interests.files.push(HostPath::from(CPUINFO));
     }
@@ -47,8 +51,20 @@ impl Version {
     }
 }
 
+/// The kind of container that this node is, such as `lxc` or `systemd-nspawn`; none on a machine.
+pub(super) fn container(facts: &Facts) -> Option<String> {
+    let file = facts.file(&HostPath::from(CONTAINER));
+    let kind = file.bytes().unwrap_or_default().trim_ascii();
+    (facts.mode == Mode::Live && !kind.is_empty()).then(|| shown(kind))
+}
+
 /// What a machine without this kernel's module has to do.
 pub(super) fn missing(facts: &Facts, place: &Place<'_>, module: &str) -> String {
+    if let Some(kind) = container(facts) {
+        return format!(
+            "run modprobe {module} on the machine that runs this container ({kind}): the kernel is its own"
+        );
+    }
     let Some(release) = facts.machine.kernel.as_deref() else {
         return format!("boot a kernel that has {module}");
     };
@@ -87,9 +103,11 @@ pub(super) fn version(facts: &Facts, settings: &Settings, place: &Place<'_>) -> 
         }
         () => return Finding::new(ID, CheckStatus::Pass, release.to_owned()),
     };
-    Finding::new(ID, status, format!("{release} is older than {wanted}"))
-        .detail(why)
-        .remedy(newer::kernel(place, &wanted.to_string()))
+    let remedy = match container(facts) {
+        Some(kind) => format!("boot a newer kernel on the machine that runs this container ({kind})"),
+        None => newer::kernel(place, &wanted.to_string()),
+    };
+    Finding::new(ID, status, format!("{release} is older than {wanted}")).detail(why).remedy(remedy)
 }
 
 /// The modules that the settings and the profile ask for.

@@ -59,6 +59,16 @@ pub(super) const CASES: &[Case] = &[
     (
         "kernel-version",
         |h| {
+            h.facts.machine.kernel = Some("6.1.0".into());
+            h.write("/run/systemd/container", "lxc");
+        },
+        Warn,
+        "older than 6.7",
+        "on the machine that runs this container",
+    ),
+    (
+        "kernel-version",
+        |h| {
             h.settings.features.v2_engine = false;
             h.facts.machine.kernel = Some("5.4.0-1".into());
         },

@@ -24,6 +24,16 @@ pub(super) const CASES: &[Case] = &[
         "NETLINK_ISCSI",
         "linux-modules-extra-6.8.0-31-generic",
     ),
+    (
+        "iscsi-kernel",
+        |h| {
+            h.facts.iscsi.control = Some(false);
+            h.write("/run/systemd/container", "lxc\n");
+        },
+        Fail,
+        "NETLINK_ISCSI",
+        "use a virtual machine",
+    ),
     ("iscsi-kernel", |h| h.facts.iscsi.control = None, Skip, "iscsi_tcp", ""),
     ("iscsid-conf", |_| (), Pass, "", ""),
     (
@@ -82,6 +92,16 @@ pub(super) const CASES: &[Case] = &[
         Fail,
         "does not have it",
         "install linux-modules-extra-6.8.0-31-generic, then csihost apply",
+    ),
+    (
+        "kernel-module-dm_crypt",
+        |h| {
+            h.facts.modules.insert("dm_crypt".into(), Module::Missing);
+            h.write("/run/systemd/container", "lxc");
+        },
+        Fail,
+        "does not have it",
+        "run modprobe dm_crypt on the machine that runs this container (lxc)",
     ),
     (
         "kernel-module-dm_crypt",
