@@ -76,7 +76,7 @@ export SOURCE_DATE_EPOCH
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MSRV := $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help deny packages rpm reproducible deb demo test quick lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut cluster-upgrade vm fuzz soak nodes bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
+.PHONY: help deny packages rpm reproducible deb demo test quick lint lint-packages test-packages unit msrv node matrix cluster cluster-campaign cluster-power-cut cluster-upgrade vm fuzz soak nodes bases bench program tools tools-deb tools-rpm tools-nodes clean clean-nodes
 help:
 	@sed -n '2,/^[^#]/{/^#/s/^# \{0,1\}//p}' Makefile
 
@@ -219,11 +219,16 @@ nodes: rpm tools-nodes $(NODES)/promtool
 	@install -m 644 os-profiles/debian.toml tests/nodes/kubelet.service tests/nodes/guest/{lib,plugin}.sh benches/admin.sh benches/drifts $(NODES)/
 	@install tests/nodes/guest/{iscsi-target,demo,soak} benches/{ready,rounds} $(NODES)/
 	@base=$$(tests/nodes/build-base); tests/nodes/packages "$$base" $(NODE_PACKAGES)
-	@base=$$(CSIHOST_SUITE=sid tests/nodes/build-base); tests/nodes/packages "$$base" $(SID_PACKAGES)
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
 	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
 	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
+
+# Nodes of other releases, and the disk of virtual machines: made while the compiler runs.
+bases: tools-nodes
+	@tests/nodes/build-base --disk
+	@for suite in $(SUITES); do CSIHOST_SUITE=$$suite tests/nodes/build-base; done
+	@base=$$(CSIHOST_SUITE=sid tests/nodes/build-base); tests/nodes/packages "$$base" $(SID_PACKAGES)
 
 demo: nodes
 	@tests/nodes/machine --share $(NODES) -- /share/demo
@@ -279,10 +284,10 @@ unit: tools-deb
 	$(call need,zsh:zsh fish:fish runc:runc crun:crun)
 	tests/run pure
 	cargo test --quiet --locked --doc
-node: nodes
+node: nodes bases
 	CSIHOST_SHARE=$(NODES) tests/run --threads $(NODES_AT_ONCE) nodes -- --ignored
 # Each suite has a base of its own; the virtual machine boots Debian's kernel of that suite.
-matrix: nodes
+matrix: nodes bases
 	@failed=; \
 	for suite in $(SUITES); do \
 	    export CSIHOST_SUITE=$$suite CSIHOST_SHARE=$(NODES); base=$$(tests/nodes/build-base); \
@@ -306,7 +311,7 @@ cluster-power-cut: nodes
 	@script='mkdir -p /cluster; mount -t 9p -o trans=virtio,version=9p2000.L,ro cluster /cluster; bash /cluster/power-cut.sh'; \
 	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \
 	    --cut-on 'cut now' --then "$$script after" -- "$$script before $(CAMPAIGN_REPAIR)"
-vm: nodes
+vm: nodes bases
 	CSIHOST_SHARE=$(NODES) tests/run --threads 1 vm -- --ignored
 
 # libFuzzer wants coverage, which a stable compiler gives to whoever asks in this way. No

@@ -21,7 +21,7 @@ static SHARE: LazyLock<PathBuf> = LazyLock::new(|| {
         return share.into();
     }
     let made = Command::new("make")
-        .args(["--silent", "nodes"])
+        .args(["--silent", "nodes", "bases"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .status()
