@@ -51,7 +51,7 @@ fn remedy(leftovers: &[Leftover]) -> String {
             points.push(quoted);
         }
     }
-    format!("for m in {}; do ! findmnt -M \"$m\" >/dev/null || umount \"$m\"; done", points.join(" "))
+    format!("for m in {}; do ! mountpoint -q \"$m\" || umount \"$m\"; done", points.join(" "))
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
         };
         assert_eq!(
             remedy(&[left(&["/a/p", "/a/s"]), left(&["/it's/p", "/a/s"])]),
-            r#"for m in '/a/p' '/it'\''s/p' '/a/s'; do ! findmnt -M "$m" >/dev/null || umount "$m"; done"#
+            r#"for m in '/a/p' '/it'\''s/p' '/a/s'; do ! mountpoint -q "$m" || umount "$m"; done"#
         );
     }
 }
