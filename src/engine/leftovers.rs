@@ -55,8 +55,9 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     }
     let Some(logged) = pods::logged(host) else { return Vec::new() };
     let quiet = |pod: &str, volume: &str| {
-        let directories = bases.iter().flat_map(|base| directories(base, pod, volume));
-        directories.filter_map(|directory| host.minutes_unchanged(&directory)).min()
+        let directory =
+            |base: &HostPath| base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
+        bases.iter().filter_map(|base| host.minutes_unchanged(&directory(base))).min()
     };
     let mut candidates: Vec<(&(String, String), &Vec<&Mount>, u64)> = published
         .iter()
@@ -94,17 +95,6 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
         Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, published, staged }
     };
     candidates.into_iter().map(found).collect()
-}
-
-/// Directories that change when the pod gets the volume or loses it: the pod's for file systems, and for raw
-/// block volumes the pod's and the volume's (kubernetes, pkg/volume/csi/csi_block.go).
-fn directories(base: &HostPath, pod: &str, volume: &str) -> [HostPath; 3] {
-    let pod = base.join("pods").join(pod);
-    [
-        pod.join("volumes/kubernetes.io~csi").join(volume),
-        pod.join("volumeDevices/kubernetes.io~csi"),
-        base.join("plugins/kubernetes.io/csi/volumeDevices/publish").join(volume),
-    ]
 }
 
 /// The directory that a mount shows, wherever it is.

@@ -40,14 +40,6 @@ const WORDS: &str = r#"
         if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
         touch -d '20 minutes ago' "$(target "$root" $1)"
     }
-    # A raw block volume is a device file, mounted by the driver and by the kubelet.
-    leave_raw() {
-        local at raw=$root/plugins/kubernetes.io/csi/volumeDevices
-        for at in publish/pvc-raw pvc-raw/dev; do
-            mkdir -p $raw/$at; : >$raw/$at/uid-raw; mount --bind /dev/zero $raw/$at/uid-raw
-            touch -d '20 minutes ago' $raw/$at
-        done
-    }
     stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount
     stage() { mkdir -p $stage; mount -t tmpfs staged $stage; }
     # mounted POD...: each is.
@@ -251,20 +243,18 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
         plugin $standard/plugins/x.example $standard:$standard:rshared
         # As they are left: a staged volume that is published too, and one that is not staged.
         stage; leave staged $stage; leave inline tmpfs
-        leave_raw
         # These are nobody's to unmount: a pod that has logs, one with a process, and one that has only just changed.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
         leave young tmpfs; touch "$(target "$root" young)"
         check() {{ csihost check --json >check || :; }}
-        check; grep -F '3 volumes are mounted for pods that are gone' check
+        check; grep -F '2 volumes are mounted for pods that are gone' check
         grep -F 'pvc-staged of the pod with UID uid-staged' check; grep -F 'pvc-inline of the pod with UID uid-inline' check
-        grep -F 'pvc-raw of the pod with UID uid-raw' check
         # The command as it is printed.
         csihost check >text || :
         sed -n 's/.*\(for m in .*; done\).*/\1/p' text >command; [ -s command ] || {{ cat text; false; }}
         . ./command
         mounted logged young; nothing_planned
-        if grep -e uid-staged -e uid-inline -e uid-raw -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
+        if grep -e uid-staged -e uid-inline -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
         check; if grep -F leftover-mounts check; then cat check; fail 'still found'; fi"#
     ));
 }
@@ -277,7 +267,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         graft; broken_node; install_csihost; bridged; string=$root
         plugin $standard/plugins/x.example $standard:$standard:rshared
         eventually grafted
-        stage; leave staged $stage; leave inline tmpfs; leave_raw
+        stage; leave staged $stage; leave inline tmpfs
         # Not to be unmounted: a pod that has logs, one that has only just changed, a volume that is staged for a pod
         # that is there, and one of a pod that is gone in which a process works.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
@@ -288,7 +278,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         leave busy tmpfs; (cd "$(target "$root" busy)/mount"; exec sleep 1000) & worker=$!
         (csihost plan || :) | grep -F 'unmount-volume pvc-inline of pod uid-inline'
         systemctl reload csihost
-        gone() {{ ! grep -e uid-staged -e uid-inline -e uid-raw -e uid-sharing /proc/1/mountinfo; }}
+        gone() {{ ! grep -e uid-staged -e uid-inline -e uid-sharing /proc/1/mountinfo; }}
         eventually gone
         # Nor where a volume is staged: a pod may be about to get it from there.
         mounted logged young logged-too busy; mountpoint -q $stage; mountpoint -q $other; grafted; bridged
