@@ -91,7 +91,7 @@ define need
 	done; \
 	if [ "$${#missing[@]}" -gt 0 ]; then \
 	    echo "installing $${missing[*]}"; export DEBIAN_FRONTEND=noninteractive; \
-	    apt-get -qq update; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null; \
+	    apt-get -qq update 9>&-; apt-get -qq -y install --no-install-recommends "$${missing[@]}" >/dev/null 9>&-; \
 	fi
 endef
 # Tools run for seconds: their own optimised builds took minutes.
@@ -111,6 +111,9 @@ tools-nodes:
 tools-rpm:
 	@[[ "$$($(CARGO_GENERATE_RPM) --version 2>/dev/null)" = *$(CARGO_GENERATE_RPM_VERSION)* ]] || \
 	    $(INSTALL) --version $(CARGO_GENERATE_RPM_VERSION) cargo-generate-rpm
+
+# Who makes or packs what packages hold beside the program does so alone.
+lock_share := exec 8>$(TARGET)/share.lock; flock 8
 
 # What packages hold beside the program, for the target $(1).
 define share
@@ -141,7 +144,7 @@ program: tools-deb
 	@$(static); cargo build --quiet --release --locked --bin csihost --target $(AMD64)
 CONTENT := Cargo.toml Cargo.lock LICENSE units packaging os-profiles docs $(wildcard *.md)
 deb: program
-	@deb=$$(ls $(TARGET)/debian/csihost_*.deb 2>/dev/null || :); \
+	@$(lock_share); deb=$$(ls $(TARGET)/debian/csihost_*.deb 2>/dev/null || :); \
 	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/$(AMD64)/release/csihost $(CONTENT) \
 	        -newer "$$deb" -print -quit)" ]; then \
 	    rm -f $(TARGET)/debian/csihost_*.deb; mkdir -p $(TARGET)/debian; \
@@ -150,7 +153,7 @@ deb: program
 	fi; \
 	ls $(TARGET)/debian/csihost_*.deb
 rpm: deb tools-rpm
-	@rpm=$$(ls $(TARGET)/rpm/csihost-*.rpm 2>/dev/null || :); \
+	@$(lock_share); rpm=$$(ls $(TARGET)/rpm/csihost-*.rpm 2>/dev/null || :); \
 	if [ -z "$$rpm" ] || [ $(TARGET)/debian/csihost_*.deb -nt "$$rpm" ]; then \
 	    rm -f $(TARGET)/rpm/csihost-*.rpm; mkdir -p $(TARGET)/rpm; \
 	    $(call make_rpm,$(AMD64),--payload-compress gzip --output $(TARGET)/rpm/); \
@@ -170,7 +173,7 @@ packages: tools-deb tools-rpm
 	        CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=$(CURDIR)/packaging/arm64-cc; \
 	    cargo build --quiet --release --locked --bin csihost --target $$triple; \
 	done; \
-	unset RUSTC CARGO_TARGET_DIR RUSTFLAGS; \
+	unset RUSTC CARGO_TARGET_DIR RUSTFLAGS; $(lock_share); \
 	for triple in $$triples; do \
 	    if [ $$triple = $(ARM64) ]; then \
 	        mkdir -p $(TARGET)/$$triple/release; \
@@ -196,7 +199,8 @@ reproducible: packages
 
 # Prometheus' own judge of metrics, out of its package: nothing of it is to run here.
 $(NODES)/promtool:
-	@mkdir -p $(NODES); dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; cd $$dir; chmod 755 .; \
+	@mkdir -p $(NODES); exec 9>$(TARGET)/need.lock; flock 9; \
+	dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; cd $$dir; chmod 755 .; \
 	{ apt-get -qq download prometheus || { apt-get -qq update; apt-get -qq download prometheus; }; } 2>/dev/null; \
 	dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool; \
 	install promtool $@
@@ -221,7 +225,7 @@ nodes: rpm tools-nodes $(NODES)/promtool
 	@base=$$(tests/nodes/build-base); tests/nodes/packages "$$base" $(NODE_PACKAGES)
 	@mkdir -p $(NODES)/debs $(NODES)/boot
 	@install -m 644 packaging/boot/* $(NODES)/boot/
-	@$(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
+	@$(lock_share); $(CARGO_GENERATE_RPM) --target $(AMD64) --target-dir $(TARGET) --payload-compress none \
 	    --set-metadata 'version = "99.0.0"' --output $(NODES)/csihost-99.rpm
 
 # Nodes of other releases, and the disk of virtual machines: made while the compiler runs.

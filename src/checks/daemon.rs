@@ -1,6 +1,6 @@
 //! Pure: whether iscsid can be reached, and what stands in its way now.
 
-use super::kernel::{container, missing};
+use super::kernel::{container, has_own_network, missing};
 use super::newer::Place;
 use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
 use crate::iscsi::records::{is_longhorns, without_session};
@@ -16,29 +16,26 @@ const NAMED: usize = 3;
 /// Whether the kernel has the socket that iscsid talks to it by.
 pub(super) fn control(facts: &Facts, place: &Place<'_>) -> Finding {
     const ID: &str = "iscsi-kernel";
+    let what = container(facts).map_or_else(String::new, |kind| format!(", a container ({kind}),"));
     match facts.iscsi.control {
+        _ if has_own_network(facts) => Finding::new(
+            ID,
+            CheckStatus::Fail,
+            "iSCSI does not work in this network namespace",
+        )
+        .detail(format!(
+            "this node{what} is not in the machine's first network namespace, and the kernel answers to iSCSI \
+             (NETLINK_ISCSI) in that one alone: no volume can be attached over iSCSI here"
+        ))
+        .remedy(
+            "use a virtual machine, or give this node the machine's network; or use a driver without iSCSI, and set \
+             iscsi.enabled = false in /etc/csihost/csihost.toml",
+        ),
         Some(true) => Finding::new(ID, CheckStatus::Pass, "the kernel has iSCSI's control socket"),
         Some(false) => {
-            let finding = Finding::new(
-                ID,
-                CheckStatus::Fail,
-                "the kernel has no control socket for iSCSI (NETLINK_ISCSI)",
-            );
-            // The kernel has it in its first network namespace alone (drivers/scsi/scsi_transport_iscsi.c).
-            match container(facts) {
-                Some(kind) => finding
-                    .detail(format!(
-                        "this node is a container ({kind}), and iSCSI works only in the first network namespace of the \
-                         machine: no volume can be attached over iSCSI here"
-                    ))
-                    .remedy(
-                        "use a virtual machine; or a driver without iSCSI, and set iscsi.enabled = false in \
-                         /etc/csihost/csihost.toml",
-                    ),
-                None => finding
-                    .detail("iscsid hangs at its start on this kernel, or ends")
-                    .remedy(missing(facts, place, "scsi_transport_iscsi")),
-            }
+            Finding::new(ID, CheckStatus::Fail, "the kernel has no control socket for iSCSI (NETLINK_ISCSI)")
+                .detail("iscsid hangs at its start on this kernel, or ends")
+                .remedy(missing(facts, place, "scsi_transport_iscsi"))
         }
         None if facts.mode == Mode::Offline => {
             Finding::new(ID, CheckStatus::Skip, "which kernel will run is not known offline")

@@ -5,7 +5,7 @@ use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::checks::MODULE;
 use crate::model::facts::{Facts, Machine, Mode, Module};
-use crate::model::file::DirFact;
+use crate::model::file::{DirFact, FileFact};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
 use crate::profile::Needs;
@@ -20,10 +20,12 @@ const V2_RECOMMENDED: Version = Version(6, 7);
 const CPUINFO: &str = "/proc/cpuinfo";
 /// Names the kind of container in which systemd runs (systemd's `src/basic/virt.c`).
 const CONTAINER: &str = "/run/systemd/container";
+/// There in the machine's first network namespace alone (`net/core/sysctl_net_core.c`).
+const FIRST_NETWORK: &str = "/proc/sys/net/core/netdev_max_backlog";
 
 pub(super) fn interests(machine: &Machine, settings: &Settings, interests: &mut Interests) {
     interests.dirs.extend(machine.kernel.as_deref().map(modules_of));
-    interests.files.push(HostPath::from(CONTAINER));
+    interests.files.extend([CONTAINER, FIRST_NETWORK].map(HostPath::from));
     if settings.features.v2_engine {
         interests.files.push(HostPath::from(CPUINFO));
     }
@@ -55,15 +57,25 @@ impl Version {
 pub(super) fn container(facts: &Facts) -> Option<String> {
     let file = facts.file(&HostPath::from(CONTAINER));
     let kind = file.bytes().unwrap_or_default().trim_ascii();
-    (facts.mode == Mode::Live && !kind.is_empty()).then(|| shown(kind))
+    // WSL's distributions have a kernel of their own, and systemd calls them containers.
+    (facts.mode == Mode::Live && !kind.is_empty() && kind != b"wsl").then(|| shown(kind))
+}
+
+/// True if this node is known to have another network namespace than the machine's first one. The kernel
+/// answers to iSCSI in that one alone (`drivers/scsi/scsi_transport_iscsi.c`), wherever its socket opens.
+pub(super) fn has_own_network(facts: &Facts) -> bool {
+    let file = facts.files.get(&HostPath::from(FIRST_NETWORK));
+    facts.mode == Mode::Live && matches!(file, Some(FileFact::Absent))
+}
+
+fn on_machine(module: &str, kind: &str) -> String {
+    format!("run modprobe {module} on the machine that runs this container ({kind}): the kernel is its own")
 }
 
 /// What a machine without this kernel's module has to do.
 pub(super) fn missing(facts: &Facts, place: &Place<'_>, module: &str) -> String {
     if let Some(kind) = container(facts) {
-        return format!(
-            "run modprobe {module} on the machine that runs this container ({kind}): the kernel is its own"
-        );
+        return on_machine(module, &kind);
     }
     let Some(release) = facts.machine.kernel.as_deref() else {
         return format!("boot a kernel that has {module}");
@@ -129,7 +141,9 @@ fn one(facts: &Facts, needs: &Needs, module: &str, place: &Place<'_>) -> Finding
         Module::Loaded => Finding::new(&id, CheckStatus::Pass, "loaded"),
         Module::BuiltIn => Finding::new(&id, CheckStatus::Pass, "built in"),
         Module::Loadable => {
-            Finding::new(&id, CheckStatus::Fail, "not loaded").detail(why).remedy("run csihost apply")
+            let remedy = container(facts)
+                .map_or_else(|| "run csihost apply".to_owned(), |kind| on_machine(module, &kind));
+            Finding::new(&id, CheckStatus::Fail, "not loaded").detail(why).remedy(remedy)
         }
         Module::Missing => Finding::new(&id, CheckStatus::Fail, "the running kernel does not have it")
             .detail(why)

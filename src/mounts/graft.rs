@@ -77,10 +77,10 @@ pub fn graft(publisher: &Publisher, host: &MountTable, plugin: &Plugin) -> Resul
         }
         Found::Stays { at, shared: true } => {
             let reason = format!(
-                "what it mounts at {at} does not travel to the kubelet: its container is older than what is \
-                 mounted there on the host"
+                "what it mounts at {at} does not travel to the kubelet, though the mount there is shared"
             );
-            return obstacle("graft-private", reason, restart());
+            let remedy = "see driver-before-bridge and path-contract in csihost check".to_owned();
+            return obstacle("graft-private", reason, remedy);
         }
         Found::Nowhere => {
             let reason = "its container has the kubelet's pods under no name at all".to_owned();
@@ -112,13 +112,18 @@ fn source(publisher: &Publisher, host: &MountTable, own: &MountTable, name: &str
         return Found::Nowhere;
     };
     let names = names_of(own, wanted.mount.device, &wanted.inside);
-    let mut names = names.iter().filter_map(|name| HostPath::parse(name).ok()).peekable();
-    let Some(first) = names.peek().cloned() else { return Found::Nowhere };
-    let travels = |name: &HostPath| {
+    let names: Vec<HostPath> = names.iter().filter_map(|name| HostPath::parse(name).ok()).collect();
+    let travels = |name: &&HostPath| {
         cover(own, name.as_bytes()).is_some_and(|mount| reaches_kubelet(wanted.mount, theirs, mount, own))
     };
-    let shared = cover(own, first.as_bytes()).is_some_and(|mount| mount.shared.is_some());
-    names.find(travels).map_or(Found::Stays { at: first, shared }, Found::Travels)
+    let is_shared =
+        |name: &&HostPath| cover(own, name.as_bytes()).is_some_and(|mount| mount.shared.is_some());
+    let (found, shared) = (names.iter().find(travels), names.iter().find(is_shared));
+    match (found, shared.or(names.first())) {
+        (Some(name), _) => Found::Travels(name.clone()),
+        (None, Some(at)) => Found::Stays { at: at.clone(), shared: shared.is_some() },
+        (None, None) => Found::Nowhere,
+    }
 }
 
 /// Whether a graft would hide what is mounted below the string in a container. What the kubelet has
@@ -209,9 +214,9 @@ mod tests {
             |tags: &str| format!("311 300 8:1 /srv/k/pods /var/lib/kubelet/pods rw {tags}- ext4 x rw\n");
         assert_eq!(grafted(&pods("")), Err("graft-private"));
         assert_eq!(grafted(&pods("master:1 ")), Err("graft-private"));
-        // Bidirectional already: its container is older than the bridge in the kubelet's mount namespace.
+        // Bidirectional already: its container is older than the bridge, or a namespace is cut off.
         for (tags, remedy) in
-            [("master:1 ", "set mountPropagation"), ("shared:9 master:1 ", "delete this pod")]
+            [("master:1 ", "set mountPropagation"), ("shared:9 master:1 ", "see driver-before")]
         {
             let obstacle = tried(&pods(tags)).unwrap_err();
             assert_eq!(obstacle.id, "graft-private");

@@ -66,7 +66,7 @@ pub(crate) const TESTS: &[Test] = &[
             settings graft
             install_csihost
             says 'kubectl rollout restart daemonset/csi-hostpathplugin -n default' csihost check
-            says 'older than what is mounted there' csihost plan
+            says 'see driver-before-bridge' csihost plan
             kubectl rollout restart daemonset/csi-hostpathplugin -n default >/dev/null
             kubectl rollout status daemonset/csi-hostpathplugin --timeout=60s >/dev/null
             grafted_there microk8s

@@ -20,6 +20,11 @@ eventually() {
 ready() { kubectl wait --for=condition=Ready --timeout=1200s "${@/#/pod/}" >/dev/null; }
 
 before() {
+    # The next boot needs the binaries before it comes to this script.
+    printf '%s\n' 9p 9pnet_virtio >/etc/modules-load.d/9p.conf
+    for tag in k8s cluster; do
+        echo "$tag /$tag 9p trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro 0 0" >>/etc/fstab
+    done
     cluster_up
     storage
     settings "${1:-graft}"

@@ -3,7 +3,7 @@
 use super::{Case, path};
 use crate::checks::CheckStatus::{Fail, Pass, Skip, Warn};
 use crate::model::facts::{Init, Mode, Module};
-use crate::model::file::DirFact;
+use crate::model::file::{DirFact, FileFact};
 use crate::model::unit::ActiveState;
 use crate::settings::{Multipath, Policy, StaleRecords};
 
@@ -27,12 +27,23 @@ pub(super) const CASES: &[Case] = &[
     (
         "iscsi-kernel",
         |h| {
+            h.facts.files.insert(path("/proc/sys/net/core/netdev_max_backlog"), FileFact::Absent);
+            h.write("/run/systemd/container", "lxc\n");
+        },
+        Fail,
+        "not work in this network namespace",
+        "use a virtual machine",
+    ),
+    (
+        "iscsi-kernel",
+        |h| {
             h.facts.iscsi.control = Some(false);
+            h.write("/proc/sys/net/core/netdev_max_backlog", "1000\n");
             h.write("/run/systemd/container", "lxc\n");
         },
         Fail,
         "NETLINK_ISCSI",
-        "use a virtual machine",
+        "run modprobe scsi_transport_iscsi on the machine",
     ),
     ("iscsi-kernel", |h| h.facts.iscsi.control = None, Skip, "iscsi_tcp", ""),
     ("iscsid-conf", |_| (), Pass, "", ""),

@@ -103,7 +103,7 @@ fn status_and_check_speak_of_the_last_turn() {
          status 3 csihost status --json | grep -q schema
          says $root csihost check
          # This node is a container: no reboot and no module of its own would help.
-         says 'this node is a container (systemd-nspawn)' csihost check
+         says 'this node, a container (systemd-nspawn), is not in the machine' csihost check
          says 'run modprobe iscsi_tcp on the machine' csihost check",
     );
 }
