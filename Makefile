@@ -312,7 +312,7 @@ cluster-upgrade: nodes
 	        "bash /cluster/upgrade.sh $$repair"; \
 	done; rm $(NODES)/older.deb
 cluster-power-cut: nodes
-	@script='mkdir -p /cluster; mount -t 9p -o trans=virtio,version=9p2000.L,ro cluster /cluster; bash /cluster/power-cut.sh'; \
+	@script='mkdir -p /cluster; mountpoint -q /cluster || mount -t 9p -o trans=virtio,version=9p2000.L,ro cluster /cluster; bash /cluster/power-cut.sh'; \
 	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \
 	    --cut-on 'cut now' --then "$$script after" -- "$$script before $(CAMPAIGN_REPAIR)"
 vm: nodes bases
