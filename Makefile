@@ -22,8 +22,8 @@
 #   make cluster-campaign  kills a driver CAMPAIGN_KILLS (1000) times while its pods are deleted, with
 #                CAMPAIGN_REPAIR (graft) in effect; not a part of make test
 #   make cluster-upgrade UPGRADE_FROM=DEB  upgrades the package of an earlier commit under pods, with each repair
-#   make cluster-power-cut  cuts the power of a cluster in a virtual machine while pods come and go; it takes half an
-#                hour without KVM, and is not a part of make test
+#   make cluster-power-cut  cuts the power of a cluster in a virtual machine while pods come and go; it takes a quarter
+#                of an hour without KVM, and is not a part of make test
 #   make soak    random drifts and faults against the agent for SOAK_SECONDS (1800), SOAK_SEED
 #   make clean   removes what is in target/; nodes' bases too: make clean-nodes
 ifdef CSIHOST_TIMES
