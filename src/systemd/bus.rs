@@ -5,6 +5,7 @@
 
 use super::error::Fault;
 use serde::Serialize;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::net::UnixStream;
@@ -35,7 +36,7 @@ const PRIVATE: &str = "/run/systemd/private";
 /// How often systemd is woken while it owes an answer or a job. It looks at the mount table five times a
 /// second at most, and 252 sometimes sleeps on after that (once in fifty rounds of mounting and
 /// unmounting) and reads no message of the bus, for minutes. A connection to its own socket wakes it.
-pub(super) const NUDGE: Duration = Duration::from_secs(1);
+const NUDGE: Duration = Duration::from_secs(1);
 
 /// How long systemd may take to come to the bus. It starts the bus and connects to it afterwards:
 /// who connects first, at boot or because connecting started the bus, does not find it yet.
@@ -177,25 +178,27 @@ impl Bus {
         body: &B,
     ) -> Result<Message, Fault> {
         let call = self.connection.call_method(Some(destination), path, Some(interface), member, body);
-        tokio::pin!(call);
-        let end = Instant::now() + deadline;
-        loop {
-            let nudge = end.min(Instant::now() + NUDGE);
-            match tokio::time::timeout_at(nudge, &mut call).await {
-                Ok(answer) => return answer.map_err(|error| fault(&error)),
-                Err(_) if Instant::now() >= end => return Err(Fault::Silent { after: deadline }),
-                Err(_) if destination == SYSTEMD => self.nudge().await,
-                // The bus itself does not sleep.
-                Err(_) => {}
+        let answer = async {
+            match tokio::time::timeout(deadline, call).await {
+                Ok(answer) => answer.map_err(|error| fault(&error)),
+                Err(_) => Err(Fault::Silent { after: deadline }),
             }
+        };
+        tokio::select! {
+            answer = answer => answer,
+            // The bus itself does not sleep.
+            never = self.keep_awake(), if destination == SYSTEMD => match never {},
         }
     }
 
-    /// Wakes a systemd that sleeps though it has something to do.
-    pub(super) async fn nudge(&self) {
-        // Closed at once: systemd wakes to accept it. Where that fails, the deadline of what is waited for
-        // decides, as it does of a systemd that is busy.
-        let _ = tokio::time::timeout(NUDGE, UnixStream::connect(&self.private)).await;
+    /// Wakes systemd every [`NUDGE`], until it is dropped.
+    pub(super) async fn keep_awake(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(NUDGE).await;
+            // Closed at once: systemd wakes to accept it. Where that fails, the deadline of what is waited for
+            // decides, as it does of a systemd that is busy.
+            let _ = tokio::time::timeout(NUDGE, UnixStream::connect(&self.private)).await;
+        }
     }
 }
 

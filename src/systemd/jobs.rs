@@ -4,7 +4,7 @@
 //! it asks, so that no end is missed, and knows its own job by the path in the answer.
 
 use super::StopMode;
-use super::bus::{CALL_DEADLINE, NUDGE, fault, read};
+use super::bus::{CALL_DEADLINE, fault, read};
 use super::error::Fault;
 use super::manager::Systemd;
 use crate::model::unit::UnitName;
@@ -133,19 +133,16 @@ impl Systemd {
         if let Some(ended) = early.into_iter().find(|ended| ended.job == path) {
             return Ok((job, Some(ended.result)));
         }
-        let mut nudge = tokio::time::interval_at(Instant::now() + NUDGE, NUDGE);
+        let awake = self.bus.keep_awake();
+        tokio::pin!(awake);
         loop {
-            let nudged = async {
-                nudge.tick().await;
-                self.bus.nudge().await;
-            };
             tokio::select! {
                 signal = signals.next() => {
                     if let Some(ended) = ended(signal)?.filter(|ended| ended.job == path) {
                         return Ok((job, Some(ended.result)));
                     }
                 }
-                () = nudged => {}
+                never = &mut awake => match never {},
                 () = tokio::time::sleep_until(end) => return Ok((job, None)),
             }
         }
