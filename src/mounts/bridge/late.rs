@@ -13,17 +13,9 @@ use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
 use crate::model::unit::{ActiveState, LoadState, UnitName};
 
-/// `path` and the directories above it, but for `/`, with the units that would mount there.
-fn waits_for(path: &HostPath) -> Vec<(HostPath, UnitName)> {
-    let up = std::iter::successors(Some(path.clone()), HostPath::parent);
-    up.filter(|path| path.parent().is_some())
-        .filter_map(|path| mount_unit(&path).ok().map(|unit| (path, unit)))
-        .collect()
-}
-
-/// The mount points among these at which nothing is mounted, with the units that would mount there: what a bridge
-/// to `path` would have to wait for. None where it waits for nothing: a kubelet that runs has its directories
-/// where it has them.
+/// `path` and the directories above it, but for `/`, at which nothing is mounted, with the units that would mount
+/// there: a bridge to `path` would have to wait for them. None where it waits for nothing: a kubelet that runs has
+/// its directories where it has them.
 pub fn missing_before(facts: &Facts, path: &HostPath) -> Vec<(HostPath, UnitName)> {
     let runs = facts.detection.kubelet.as_ref().is_some_and(|kubelet| kubelet.pid.is_some());
     // But for one whose data are elsewhere: it would run without them.
@@ -31,16 +23,21 @@ pub fn missing_before(facts: &Facts, path: &HostPath) -> Vec<(HostPath, UnitName
     if facts.mode == Mode::Offline || facts.mounts.is_empty() || runs && !elsewhere {
         return Vec::new();
     }
-    let mut points = waits_for(path);
-    points.retain(|(point, _)| top_at(&facts.mounts, point.as_bytes()).is_none());
-    points
+    std::iter::successors(Some(path.clone()), HostPath::parent)
+        .filter(|point| point.parent().is_some() && top_at(&facts.mounts, point.as_bytes()).is_none())
+        .filter_map(|point| mount_unit(&point).ok().map(|unit| (point, unit)))
+        .collect()
 }
 
-/// What `path` has to wait for.
+/// Refuses a bridge to `path` where a file system is to be mounted on the way and is not.
 pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
+    let missing = missing_before(facts, path);
+    if missing.is_empty() {
+        return None;
+    }
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
     let entries = fstab::entries(table);
-    missing_before(facts, path).into_iter().find_map(|(point, unit)| {
+    missing.into_iter().find_map(|(point, unit)| {
         let line = entries
             .iter()
             .find(|entry| entry.point == point)
