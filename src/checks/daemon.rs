@@ -16,21 +16,19 @@ const NAMED: usize = 3;
 /// Whether the kernel has the socket that iscsid talks to it by.
 pub(super) fn control(facts: &Facts, place: &Place<'_>) -> Finding {
     const ID: &str = "iscsi-kernel";
-    let what = container(facts).map_or_else(String::new, |kind| format!(", a container ({kind}),"));
+    if has_own_network(facts) {
+        let what = container(facts).map_or_else(String::new, |kind| format!(", a container ({kind}),"));
+        return Finding::new(ID, CheckStatus::Fail, "iSCSI does not work in this network namespace")
+            .detail(format!(
+                "this node{what} is not in the machine's first network namespace, and the kernel answers to iSCSI \
+                 (NETLINK_ISCSI) in that one alone: no volume can be attached over iSCSI here"
+            ))
+            .remedy(
+                "use a virtual machine, or give this node the machine's network; or use a driver without iSCSI, and \
+                 set iscsi.enabled = false in /etc/csihost/csihost.toml",
+            );
+    }
     match facts.iscsi.control {
-        _ if has_own_network(facts) => Finding::new(
-            ID,
-            CheckStatus::Fail,
-            "iSCSI does not work in this network namespace",
-        )
-        .detail(format!(
-            "this node{what} is not in the machine's first network namespace, and the kernel answers to iSCSI \
-             (NETLINK_ISCSI) in that one alone: no volume can be attached over iSCSI here"
-        ))
-        .remedy(
-            "use a virtual machine, or give this node the machine's network; or use a driver without iSCSI, and set \
-             iscsi.enabled = false in /etc/csihost/csihost.toml",
-        ),
         Some(true) => Finding::new(ID, CheckStatus::Pass, "the kernel has iSCSI's control socket"),
         Some(false) => {
             Finding::new(ID, CheckStatus::Fail, "the kernel has no control socket for iSCSI (NETLINK_ISCSI)")
