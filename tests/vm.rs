@@ -30,10 +30,7 @@ fn from_a_broken_node_to_a_login_and_again_after_a_reboot() {
             "systemctl is-active csihost-boot kubelet
              csihost check
              ready
-             turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
-             start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
-             [ $turn -lt $start ]
-             if journalctl -b | grep -i 'ordering cycle'; then exit 1; fi
+             before_the_kubelet; no_order_broken
              journalctl -q --no-pager -b -u csihost-boot | tee journal
              [ $(wc -l <journal) -lt 15 ]
              iqn=$(cat iqn); {login}

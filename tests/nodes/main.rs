@@ -4,8 +4,6 @@
 //! They need root and what `make tools` installs, so plain `cargo test` ignores them. `make node` runs all,
 //! `cargo test --test nodes -- --ignored WORD` those whose name has the word.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -50,6 +50,11 @@ pub(crate) fn container() -> Node {
     Node { runner: "container", suite: None, options: Vec::new(), later: Vec::new() }
 }
 
+/// A container with time for many steps, whose `/` is a shared mount as on a real host.
+pub(crate) fn node() -> Node {
+    container().shared_root().option(&["--timeout", "300"])
+}
+
 /// The container's files without systemd: a shell is PID 1, and no bus is there.
 pub(crate) fn plain() -> Node {
     Node { runner: "plain", suite: None, options: Vec::new(), later: Vec::new() }

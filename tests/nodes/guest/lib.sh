@@ -134,6 +134,17 @@ eventually() {
     done
     cat tried; journalctl -q --no-pager -u csihost -n 20; fail "never: $*"
 }
+# before_the_kubelet: at this boot the turn was over when the kubelet started.
+before_the_kubelet() {
+    local turn start
+    turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
+    start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
+    [ "$turn" -lt "$start" ] || fail "the turn ended at $turn us, and the kubelet started at $start us"
+}
+# no_order_broken: systemd dropped no job of this boot to break a cycle.
+no_order_broken() {
+    if journalctl -b | grep -i 'ordering cycle'; then fail 'systemd has broken an order'; fi
+}
 iscsid_listens() {
     systemctl is-enabled --quiet iscsid.socket || { echo "iscsid.socket is not enabled"; return 1; }
     grep -q '@ISCSIADM_ABSTRACT_NAMESPACE' /proc/net/unix || { echo "iscsid's socket does not listen"; return 1; }

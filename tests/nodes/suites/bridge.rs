@@ -266,9 +266,7 @@ fn where_etc_is_read_only_the_units_are_in_run_and_made_anew_at_every_boot() {
         .then(&format!(
             "{there}
              # The kubelet started after the bridge was there.
-             turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
-             start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
-             [ $turn -lt $start ]
+             before_the_kubelet
              mount -o remount,bind,rw /etc; umount /etc
              csihost apply
              [ ! -e /run/systemd/system/var-lib-kubelet-pods.mount ]

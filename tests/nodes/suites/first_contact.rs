@@ -1,7 +1,7 @@
 //! On real systemd in a container: a driver was installed before csihost, and has sockets and containers in a tree that no
 //! kubelet uses. The bridge covers it, `check` says that the driver's pods have to be restarted, and all is well when they are.
 
-use crate::support::{Node, container};
+use crate::support::node;
 
 const WORDS: &str = r#"
     . /share/plugin.sh
@@ -24,10 +24,6 @@ const WORDS: &str = r#"
     }
     restart='run kubectl rollout restart daemonset/x-node -n storage'
 "#;
-
-fn node() -> Node {
-    container().shared_root().option(&["--timeout", "300"])
-}
 
 #[test]
 #[ignore = "boots a node: make node"]

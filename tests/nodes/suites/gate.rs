@@ -2,7 +2,7 @@
 //! agent grafts it. The driver is a stand-in that really listens, and says of itself whether it has the
 //! kubelet's directories; who dials stands for the kubelet.
 
-use crate::support::{Node, container};
+use crate::support::node;
 
 /// Words for scripts.
 const WORDS: &str = r#"
@@ -91,10 +91,6 @@ END
         eventually grep -F '"gates"' /var/lib/csihost/receipt.json
     }
 "#;
-
-fn node() -> Node {
-    container().shared_root().option(&["--timeout", "300"])
-}
 
 #[test]
 #[ignore = "boots a node: make node"]

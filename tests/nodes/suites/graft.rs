@@ -2,7 +2,7 @@
 //! lack it, by the agent in its sandbox and by one turn. Plugins are stand-ins in namespaces and control
 //! groups as a runtime makes them; volumes are really mounted, and looked for where the kubelet is.
 
-use crate::support::{Node, container};
+use crate::support::node;
 
 /// Words for scripts: a kubelet whose root is `$root`, which it names `$string`.
 const WORDS: &str = r#"
@@ -31,10 +31,6 @@ const WORDS: &str = r#"
         cat tried; fail "never: $*"
     }
 "#;
-
-fn node() -> Node {
-    container().shared_root().option(&["--timeout", "300"])
-}
 
 #[test]
 #[ignore = "boots a node: make node"]

@@ -42,10 +42,7 @@ fn smoke(suite: &'static str) {
              systemctl is-active csihost-boot csihost kubelet
              serves
              # The bridge was there when the kubelet started, and no order was broken for it.
-             turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
-             start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
-             [ $turn -lt $start ]
-             if journalctl -b | grep -i 'ordering cycle'; then exit 1; fi
+             before_the_kubelet; no_order_broken
              csihost undo
              eventually not_mounted
              apt_get purge csihost

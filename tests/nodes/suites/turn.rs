@@ -115,10 +115,7 @@ fn installed_node_is_ready_again_after_a_reboot(node: Node) {
         "systemctl is-active csihost-boot kubelet
          ready
          # The turn was over when the kubelet started, and no order was broken for it.
-         turn=$(systemctl show -P ExecMainExitTimestampMonotonic csihost-boot)
-         start=$(systemctl show -P ExecMainStartTimestampMonotonic kubelet)
-         [ $turn -lt $start ]
-         if journalctl -b | grep -i 'ordering cycle'; then exit 1; fi
+         before_the_kubelet; no_order_broken
          snapshot >second
          same first second",
     )

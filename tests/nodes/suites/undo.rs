@@ -2,7 +2,7 @@
 //! uses it, and ends by itself.
 
 use crate::support::align::WORDS as ALIGN;
-use crate::support::{Node, container};
+use crate::support::node;
 
 /// Words for scripts about a plugin and the volumes that it has mounted.
 const WORDS: &str = r#"
@@ -50,10 +50,6 @@ const WORDS: &str = r#"
     over() { undone && [ "$(systemctl is-active csihost)" = inactive ]; }
     disabled() { [ "$(systemctl is-enabled $1)" = disabled ] || { systemctl is-enabled $1; return 1; }; }
 "#;
-
-fn node() -> Node {
-    container().shared_root().option(&["--timeout", "300"])
-}
 
 #[test]
 #[ignore = "boots a node: make node"]
