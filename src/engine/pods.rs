@@ -57,10 +57,14 @@ pub(super) fn logged(host: &Host) -> Option<BTreeSet<String>> {
     Some(names.iter().filter_map(|name| Some(shown(name.rsplit(|&b| b == b'_').next()?))).collect())
 }
 
-/// The UIDs of pods that have a process or a control group; `None` where that is not known.
-pub(super) fn running(host: &Host, proc: &Proc<'_>) -> Option<BTreeSet<String>> {
-    let mut pods: BTreeSet<String> =
-        proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect();
+/// The UIDs of pods that have a process; `None` where that is not known.
+pub(super) fn with_processes(proc: &Proc<'_>) -> Option<BTreeSet<String>> {
+    Some(proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect())
+}
+
+/// The UIDs of pods that have a control group; `None` where that is not known.
+pub(super) fn with_groups(host: &Host) -> Option<BTreeSet<String>> {
+    let mut pods = BTreeSet::new();
     let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
     let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
     // The groups of pods are elsewhere (kubelet, --cgroup-root).

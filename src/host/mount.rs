@@ -32,7 +32,7 @@ impl Host {
     /// Unmounts what is at `path`; fails where something is mounted below, or in use.
     pub fn unmount(&self, path: &HostPath) -> Result<()> {
         // By the directory above: a handle on the mount itself would keep it busy.
-        let walked = self.direct(path)?;
+        let walked = self.without_links(path, "unmount")?;
         let name = [fd_path(walked.parent(self)).as_bytes(), b"/", &walked.name].concat();
         umount2(name.as_slice(), MntFlags::UMOUNT_NOFOLLOW).map_err(failed("unmount", path))
     }
@@ -59,14 +59,23 @@ impl Host {
 
     /// Walks to a directory on whose path there is no link.
     pub(super) fn direct(&self, path: &HostPath) -> Result<Walked> {
-        let refused = |errno| HostError { tried: "mount at", path: path.to_string(), errno };
+        let walked = self.without_links(path, "mount at")?;
+        match walked.kind() {
+            Some(SFlag::S_IFDIR) => Ok(walked),
+            _ => Err(HostError { tried: "mount at", path: path.to_string(), errno: Errno::ENOTDIR }),
+        }
+    }
+
+    /// Walks to a file of any kind on whose path there is no link. `tried` is for the error.
+    fn without_links(&self, path: &HostPath, tried: &'static str) -> Result<Walked> {
+        let refused = |errno| HostError { tried, path: path.to_string(), errno };
         let walked = self.walk(path, Last::Keep)?;
         match walked.kind() {
             _ if self.mode() == Mode::Offline => Err(refused(Errno::ENOTSUP)),
             None => Err(refused(Errno::ENOENT)),
-            Some(SFlag::S_IFDIR) if walked.canonical() == *path => Ok(walked),
-            Some(SFlag::S_IFDIR | SFlag::S_IFLNK) => Err(refused(Errno::ELOOP)),
-            Some(_) => Err(refused(Errno::ENOTDIR)),
+            Some(SFlag::S_IFLNK) => Err(refused(Errno::ELOOP)),
+            Some(_) if walked.canonical() != *path => Err(refused(Errno::ELOOP)),
+            Some(_) => Ok(walked),
         }
     }
 }

@@ -283,9 +283,14 @@ impl Proc<'_> {
         (self.host.mode() == Mode::Live).then_some(())?;
         // Both count from the boot (proc(5)); ticks are hundredths of a second on every architecture.
         let started = Duration::from_millis(self.start(pid)?.checked_mul(10)?);
+        self.uptime()?.checked_sub(started)
+    }
+
+    /// Time since the boot (proc(5), /proc/uptime), where that is known.
+    pub fn uptime(&self) -> Option<Duration> {
         let text = self.read_new("uptime").ok()?;
         let seconds: f64 = std::str::from_utf8(&text).ok()?.split(' ').next()?.parse().ok()?;
-        Duration::try_from_secs_f64(seconds).ok()?.checked_sub(started)
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     /// Which directory is the root of a process; `None` where that cannot be asked, and in a scene.

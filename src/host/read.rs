@@ -15,6 +15,7 @@ use std::io::Read;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
 
 /// No configuration file is larger; what is would be read into memory on every turn.
 const LARGEST_FILE: u64 = 4 << 20;
@@ -152,12 +153,16 @@ impl Host {
         self.walk(path, Last::Follow).is_ok_and(|walked| walked.kind() == Some(SFlag::S_IFSOCK))
     }
 
-    /// For how many whole minutes nothing was added to or removed from the directory at `path`; `None`
-    /// where it cannot be read. A clock that was set back makes it less.
-    pub fn minutes_unchanged(&self, path: &HostPath) -> Option<u64> {
-        let stat = self.walk(path, Last::Keep).ok()?.found?;
-        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).ok()?;
-        Some(now.as_secs().saturating_sub(u64::try_from(stat.st_mtime).ok()?) / 60)
+    /// Whole minutes since the last modification of the file or directory at `path`; `None` if nothing is there. A
+    /// clock that was set back makes them fewer.
+    ///
+    /// # Errors
+    /// The path cannot be walked.
+    pub fn minutes_unchanged(&self, path: &HostPath) -> Result<Option<u64>> {
+        let walked = self.walk(path, Last::Keep)?;
+        let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let minutes = |modified: i64| seconds.saturating_sub(u64::try_from(modified).unwrap_or(0)) / 60;
+        Ok(walked.found.map(|stat| minutes(stat.st_mtime)))
     }
 
     /// What `path` is once symbolic links are followed; `None` if nothing is there.

@@ -14,12 +14,25 @@ pub enum Use {
         /// The volume's directory.
         volume: String,
     },
+    /// The kubelet has mapped a raw block volume for a pod: it holds the device open by a loop device
+    /// (kubernetes, pkg/volume/util/volumepathhandler).
+    Mapped {
+        /// The pod's UID.
+        pod: String,
+        /// The volume's directory.
+        volume: String,
+    },
     /// The volume is staged on the node, for pods that come and go.
     Staged {
         /// The volume's directory.
         volume: String,
     },
 }
+
+/// The mount point of a volume in the kubelet's directory of it (kubernetes, pkg/volume/csi/csi_mounter.go).
+pub const MOUNT: &str = "mount";
+/// The kubelet's record of a volume, beside the mount point, there from before the mount until after the unmount (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
+pub const VOLUME_DATA: &str = "vol_data.json";
 
 /// A volume that is still mounted for a pod of which the node has nothing else any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +45,8 @@ pub struct Leftover {
     pub minutes: u64,
     /// Where it is published to the pod, deepest first, in both trees of a bridge.
     pub published: Vec<HostPath>,
+    /// The kubelet's directories of the volume in the pod's, which hold nothing but a mount point and [`VOLUME_DATA`].
+    pub directories: Vec<HostPath>,
     /// Where the same device is staged. Another pod of this node may be about to get it from there, which
     /// the node cannot tell: a person can.
     pub staged: Vec<HostPath>,
@@ -68,7 +83,7 @@ impl Hold {
     /// Adds a volume.
     pub fn add(&mut self, used: Use) {
         match used {
-            Use::Published { pod, volume } => {
+            Use::Published { pod, volume } | Use::Mapped { pod, volume } => {
                 let volumes = self.pods.entry(pod).or_default();
                 if !volumes.contains(&volume) {
                     volumes.push(volume);

@@ -35,9 +35,10 @@ pub fn usage(path: &[u8]) -> Option<Use> {
     let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
     Some(match parts.as_slice() {
         // Raw block volumes: the plugin's mount, and the kubelet's.
-        [b"volumeDevices", b"publish", volume, pod, ..] | [b"volumeDevices", volume, b"dev", pod, ..] => {
+        [b"volumeDevices", b"publish", volume, pod, ..] => {
             Use::Published { pod: shown(pod), volume: shown(volume) }
         }
+        [b"volumeDevices", volume, b"dev", pod, ..] => Use::Mapped { pod: shown(pod), volume: shown(volume) },
         [b"volumeDevices", b"staging", volume, ..] | [b"pv", volume, ..] => {
             Use::Staged { volume: shown(volume) }
         }
@@ -53,6 +54,7 @@ mod tests {
     #[test]
     fn a_path_below_the_kubelets_root_names_the_pod_or_the_staged_volume() {
         let published = |pod: &str| Some(Use::Published { pod: pod.to_owned(), volume: "pvc-1".to_owned() });
+        let mapped = |pod: &str| Some(Use::Mapped { pod: pod.to_owned(), volume: "pvc-1".to_owned() });
         let staged = Some(Use::Staged { volume: "pvc-1".to_owned() });
         for (path, expected) in [
             ("pods/u-1/volumes/kubernetes.io~csi/pvc-1/mount", published("u-1")),
@@ -65,7 +67,7 @@ mod tests {
             ("plugins/kubernetes.io/csi/pv/pvc-1/globalmount", staged.clone()),
             ("plugins/kubernetes.io/csi/volumeDevices/staging/pvc-1", staged),
             ("plugins/kubernetes.io/csi/volumeDevices/publish/pvc-1/u-2", published("u-2")),
-            ("plugins/kubernetes.io/csi/volumeDevices/pvc-1/dev/u-2", published("u-2")),
+            ("plugins/kubernetes.io/csi/volumeDevices/pvc-1/dev/u-2", mapped("u-2")),
             ("plugins/d.example/csi.sock", None),
             ("device-plugins", None),
         ] {

@@ -245,6 +245,15 @@ kill_container() {
     eventually 30 another "$1" "$was"
 }
 another() { local is; is=$(container_pid "$1"); [ -n "$is" ] && [ "$is" != "$2" ]; }
+# ungraft PID: the plugin's container loses the kubelet's root, and the volumes stay mounted.
+ungraft() {
+    local directory
+    for directory in pods plugins; do
+        nsenter --target "$1" --mount mount --make-rprivate "$root/$directory"
+        nsenter --target "$1" --mount umount -l "$root/$directory"
+    done
+}
+no_logs() { ! compgen -G "/var/log/pods/*_$1"; }
 # sandboxed: the agent runs since it was started, with no right to mount.
 sandboxed() {
     local agent

@@ -156,7 +156,7 @@ drive() {
         naps=0
         until [ -e "$run/node/status.$n" ]; do
             running || break
-            in_time || { cat <&7; give_up 124 "TIMEOUT after $timeout s in boot $n"; }
+            in_time || { cat <&7; processes; give_up 124 "TIMEOUT after $timeout s in boot $n"; }
             cut_due && break
             # Every half a second: cat is a process.
             if ((++naps % 10 == 0)); then cat <&7; fi
@@ -203,6 +203,8 @@ cut_due() {
     if [ -n "${cut_after[$n]:-}" ] && ((${EPOCHREALTIME/./} / 1000 - began >= cut_after[n])); then return 0; fi
     [ -n "${cut_on[$n]:-}" ] && grep -qF -- "${cut_on[$n]}" "$run/node/out.$n"
 }
+# The processes of the run, and the kernel function that each of them waits in. Of a virtual machine, qemu.
+processes() { ps -e -o pid,ppid,stat,etimes,wchan:24,args --forest | cut -c1-200 >&2; }
 give_up() { # STATUS WORDS
     say "$2"
     console | tail -n 15 | tr -d '\r' | sed 's/^/  console: /' >&2

@@ -22,7 +22,7 @@ use crate::model::kubelet::{Confidence, Detection};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::model::receipt::{Changed, Receipt};
-use crate::model::volumes::{Hold, Registered, Use};
+use crate::model::volumes::{Hold, Registered, Use, VOLUME_DATA};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::unit_text::ALIGN_UNIT;
 use crate::mounts::{resolve, volumes};
@@ -31,10 +31,6 @@ use crate::systemd::ServiceManager;
 use anyhow::{Context, Result};
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
-
-/// The kubelet's note beside a published volume, there from before the mount until after the unmount
-/// (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
-const VOLUME_DATA: &str = "vol_data.json";
 
 /// Directories of a pod's volumes: mounted ones, and raw block devices.
 const VOLUMES: [&str; 2] = ["volumes/kubernetes.io~csi", "volumeDevices/kubernetes.io~csi"];
@@ -207,11 +203,13 @@ impl Notes<'_> {
         let Some(proc) = self.proc else { return false };
         let alive = || {
             let mut alive = pods::logged(self.host)?;
-            alive.extend(pods::running(self.host, proc)?);
+            alive.extend(pods::with_processes(proc)?);
+            alive.extend(pods::with_groups(self.host)?);
             Some(alive)
         };
-        let unchanged = self.host.minutes_unchanged(directory).filter(|minutes| *minutes >= GRACE);
-        unchanged.is_some() && is_gone(pod, self.alive.get_or_init(alive).as_ref())
+        let unchanged = self.host.minutes_unchanged(directory).ok().flatten();
+        unchanged.is_some_and(|minutes| minutes >= GRACE)
+            && is_gone(pod, self.alive.get_or_init(alive).as_ref())
     }
 }
 

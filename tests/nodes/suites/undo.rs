@@ -40,6 +40,27 @@ const WORDS: &str = r#"
         if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
         touch -d '20 minutes ago' "$(target "$root" $1)"
     }
+    # leave_grouped N: as leave, and the kubelet has kept the pod's control group, which has no processes.
+    grouped() { echo "0b8d0b8d-0000-4000-8000-00000000000$1"; }
+    leave_grouped() {
+        local uid group
+        uid=$(grouped $1)
+        group=$(find /sys/fs/cgroup -name "kubepods-besteffort-pod${POD//-/_}.slice" -print -quit)
+        mkdir "${group%/*}/kubepods-besteffort-pod${uid//-/_}.slice"
+        mkdir -p $root/pods/$uid/volumes/kubernetes.io~csi/pvc/mount
+        mount -t tmpfs left $root/pods/$uid/volumes/kubernetes.io~csi/pvc/mount
+        touch -d '20 minutes ago' $root/pods/$uid/volumes/kubernetes.io~csi/pvc
+    }
+    # A raw block volume is a device file, which the driver mounts and the kubelet mounts once more. The kubelet has ended
+    # its own mount before the driver is to unpublish the volume.
+    raw=$root/plugins/kubernetes.io/csi/volumeDevices
+    leave_raw() { # POD [at the kubelet's mount too: dev]
+        local at
+        for at in publish/pvc-$1 ${2:+pvc-$1/$2}; do
+            mkdir -p $raw/$at; : >$raw/$at/uid-$1; mount --bind /dev/zero $raw/$at/uid-$1
+            touch -d '20 minutes ago' $raw/$at
+        done
+    }
     stage=$root/plugins/kubernetes.io/csi/x.example/1f0c/globalmount
     stage() { mkdir -p $stage; mount -t tmpfs staged $stage; }
     # mounted POD...: each is.
@@ -238,19 +259,31 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
         # Some pod runs here: where its control group is, those of others would be.
         plugin $standard/plugins/x.example $standard:$standard:rshared
         # As they are left: a staged volume that is published too, and one that is not staged.
-        stage; leave staged $stage; leave inline tmpfs
-        # These are nobody's to unmount: a pod that has logs, one with a process, and one that has only just changed.
+        stage; leave staged $stage; leave inline tmpfs; leave_raw raw
+        # These are nobody's to unmount: a pod that has logs, one that has only just changed, one whose volume was only just
+        # published again, and a raw block volume that the kubelet has mapped.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
         leave young tmpfs; touch "$(target "$root" young)"
+        leave back tmpfs; : >"$(target "$root" back)/vol_data.json"; touch -d '20 minutes ago' "$(target "$root" back)"
+        leave_raw mapped dev
+        # The first pod is over; the others wait for another volume: before their first container, and again after a reboot.
+        for n in 1 2 3; do leave_grouped $n; done
+        mkdir -p $root/pods/$(grouped 1)/{{containers/app,volumes/kubernetes.io~projected}}
+        mkdir -p $root/pods/$(grouped 3)/{{containers/app,volumes/kubernetes.io~projected/token}}
         check() {{ csihost check --json >check || :; }}
-        check; grep -F '2 volumes are mounted for pods that are gone' check
-        grep -F 'pvc-staged of the pod with UID uid-staged' check; grep -F 'pvc-inline of the pod with UID uid-inline' check
+        check; grep -F '4 volumes are mounted for pods that are gone' check
+        for left in staged inline raw; do grep -F "pvc-$left of the pod with UID uid-$left" check; done
+        grep -F "pvc of the pod with UID $(grouped 1)" check
         # The command as it is printed.
         csihost check >text || :
         sed -n 's/.*\(for m in .*; done\).*/\1/p' text >command; [ -s command ] || {{ cat text; false; }}
         . ./command
-        mounted logged young; nothing_planned
-        if grep -e uid-staged -e uid-inline -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
+        mounted logged young back; nothing_planned
+        # The kubelet does not complete the pod's end before these are gone.
+        for left in staged inline; do [ ! -e "$(target "$root" $left)" ]; done; [ -e "$(target "$root" back)/vol_data.json" ]
+        for n in 2 3; do mountpoint -q $root/pods/$(grouped $n)/volumes/kubernetes.io~csi/pvc/mount; done
+        for at in publish/pvc-mapped pvc-mapped/dev; do mountpoint -q $raw/$at/uid-mapped; done
+        if grep -e uid-staged -e uid-inline -e uid-raw -e $(grouped 1) -e globalmount /proc/1/mountinfo; then fail 'something is left'; fi
         check; if grep -F leftover-mounts check; then cat check; fail 'still found'; fi"#
     ));
 }
@@ -263,7 +296,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         graft; broken_node; install_csihost; bridged; string=$root
         plugin $standard/plugins/x.example $standard:$standard:rshared
         eventually grafted
-        stage; leave staged $stage; leave inline tmpfs
+        stage; leave staged $stage; leave inline tmpfs; leave_raw raw; leave_raw mapped dev
         # Not to be unmounted: a pod that has logs, one that has only just changed, a volume that is staged for a pod
         # that is there, and one of a pod that is gone in which a process works.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
@@ -274,9 +307,11 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         leave busy tmpfs; (cd "$(target "$root" busy)/mount"; exec sleep 1000) & worker=$!
         (csihost plan || :) | grep -F 'unmount-volume pvc-inline of pod uid-inline'
         systemctl reload csihost
-        gone() {{ ! grep -e uid-staged -e uid-inline -e uid-sharing /proc/1/mountinfo; }}
+        gone() {{ ! grep -e uid-staged -e uid-inline -e uid-raw -e uid-sharing /proc/1/mountinfo; }}
         eventually gone
+        for left in staged inline sharing; do [ ! -e "$(target "$root" $left)" ]; done
         # Nor where a volume is staged: a pod may be about to get it from there.
+        mountpoint -q $raw/publish/pvc-mapped/uid-mapped
         mounted logged young logged-too busy; mountpoint -q $stage; mountpoint -q $other; grafted; bridged
         journalctl -q --no-pager -u csihost | grep 'unmount-volume .*pvc-inline of pod uid-inline'
         # It says what is in the way, and is tried again.
