@@ -309,7 +309,8 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         systemctl reload csihost
         gone() {{ ! grep -e uid-staged -e uid-inline -e uid-raw -e uid-sharing /proc/1/mountinfo; }}
         eventually gone
-        for left in staged inline sharing; do [ ! -e "$(target "$root" $left)" ]; done
+        forgotten() {{ local left; for left in staged inline sharing; do [ ! -e "$(target "$root" $left)" ] || return 1; done; }}
+        eventually forgotten
         # Nor where a volume is staged: a pod may be about to get it from there.
         mountpoint -q $raw/publish/pvc-mapped/uid-mapped
         mounted logged young logged-too busy; mountpoint -q $stage; mountpoint -q $other; grafted; bridged
