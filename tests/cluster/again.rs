@@ -1,4 +1,5 @@
-//! Once more from the beginning: first contact with grafts, an undo under running pods, and align after it.
+//! Once more from the beginning: first contact with grafts, volumes that are left over, an undo under running pods, and
+//! align after it.
 
 use crate::Test;
 
@@ -9,6 +10,7 @@ pub(crate) const TESTS: &[Test] = &[
             no_driver
             # What the driver's hostPath volumes make at the standard path, and nothing else.
             rm -rf $standard/plugins $standard/plugins_registry $standard/pods
+            storage; raw_storage
             driver
             pod app | kubectl apply -f -
             eventually 60 event app "driver name $driver not found in the list of registered CSI drivers"
@@ -23,6 +25,38 @@ pub(crate) const TESTS: &[Test] = &[
             for id in path-contract driver-not-registered driver-before-bridge; do
                 grep -A1 "\"id\": *\"$id\"" check | grep -q '"pass"' || { cat check; fail "$id does not pass"; }
             done
+            nothing_planned; sandboxed"#],
+    },
+    Test {
+        name: "what a plugin reports as unmounted that is mounted still is found once the pod is gone, and the agent unmounts it",
+        scripts: &[r#"
+            raw_device
+            raw_pod block | kubectl apply -f -
+            ready block
+            raw_works block; block=$(uid block)
+            # As if the agent were not: the plugin serves without the kubelet's root, and reports what it does not find as unmounted.
+            settings report
+            systemctl reload csihost
+            ungraft "$(container_pid hostpath)"
+            kubectl delete pod block --wait=false
+            # The kubelet has ended its containers and keeps the pod, because a volume is mounted.
+            eventually 90 no_logs "$block"
+            [ "$(kubectl get pod block -o 'jsonpath={.metadata.deletionTimestamp}')" ]
+            published=$root/plugins/kubernetes.io/csi/volumeDevices/publish/raw
+            mountpoint -q $published/$block; mountpoint -q $root/pods/$block/volumes/kubernetes.io~csi/v/mount
+            find $root/pods/$block/volumes $published $root/plugins/kubernetes.io/csi/volumeDevices/raw -xdev -exec touch -d '20 minutes ago' {} +
+            findings leftover-mounts | tee left
+            grep -F "v of the pod with UID $block" left; grep -F "raw of the pod with UID $block" left
+            settings graft
+            systemctl reload csihost
+            eventually 60 unmounted "$block"
+            # The kubelet completes the pod's end, and the volume is to be had again.
+            eventually 60 pods_gone --field-selector metadata.name=block
+            raw_pod block | kubectl apply -f -
+            ready block
+            raw_works block
+            kubectl delete pod/block pvc/raw pv/raw --timeout=60s
+            eventually 30 nothing_left
             nothing_planned; sandboxed"#],
     },
     Test {

@@ -49,36 +49,6 @@ pub(crate) const TESTS: &[Test] = &[
         ],
     },
     Test {
-        name: "what a plugin reports as unmounted that is mounted still is found once the pod is gone, and the agent unmounts it",
-        scripts: &[r#"
-            raw_device
-            raw_pod block | kubectl apply -f -
-            ready block
-            raw_works block; block=$(uid block)
-            # As if the agent were not: the plugin serves without the kubelet's root, and reports what it does not find as unmounted.
-            settings report
-            systemctl reload csihost
-            ungraft "$(container_pid hostpath)"
-            kubectl delete pod block --wait=false
-            # The kubelet has ended its containers and keeps the pod, because a volume is mounted.
-            eventually 90 no_logs "$block"
-            [ "$(kubectl get pod block -o 'jsonpath={.metadata.deletionTimestamp}')" ]
-            published=$root/plugins/kubernetes.io/csi/volumeDevices/publish/raw
-            mountpoint -q $published/$block; mountpoint -q $root/pods/$block/volumes/kubernetes.io~csi/v/mount
-            find $root/pods/$block/volumes $published $root/plugins/kubernetes.io/csi/volumeDevices/raw -xdev -exec touch -d '20 minutes ago' {} +
-            findings leftover-mounts | tee left
-            grep -F "v of the pod with UID $block" left; grep -F "raw of the pod with UID $block" left
-            settings graft
-            systemctl reload csihost
-            eventually 60 no_mount_left
-            # The kubelet completes the pod's end, and the volume is to be had again.
-            delete_pods
-            raw_pod block | kubectl apply -f -
-            ready block
-            raw_works block
-            delete_pods; nothing_planned; sandboxed"#],
-    },
-    Test {
         name: "grafted, the pods are back after a reboot",
         scripts: &[
             r#"

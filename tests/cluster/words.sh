@@ -154,18 +154,22 @@ metadata: {name: $1, labels: {test: "yes"}}
 spec: {volumeName: $1, storageClassName: '', accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
 Y
 }
-# raw_storage: a raw block volume of the driver, raw; for the driver's next start. raw_device: once it runs, the
-# loop device that it publishes. No process detaches it: it goes when it is closed, and the runner's script has it open.
+# raw_storage: a raw block volume of the driver, raw; for the driver's next start. The driver finds a loop device by the
+# path of its file, and the nodes of a machine share these devices: each node has a path of its own. raw_device: once
+# the driver runs, the loop device that it publishes. No process detaches it: it goes when it is closed, and the runner's script
+# has it open.
 raw_storage() {
-    truncate -s 1M /var/lib/csi-hostpath-data/raw
-    sed -i 's|"Volumes":\[|&{"VolName":"raw","VolID":"raw","VolSize":1048576,"VolPath":"/csi-data-dir/raw","VolAccessType":1},|' \
+    local file=raw-$EPOCHREALTIME
+    truncate -s 1M "/var/lib/csi-hostpath-data/$file"
+    sed -i 's|"Volumes":\[|&{"VolName":"raw","VolID":"raw","VolSize":1048576,"VolPath":"/csi-data-dir/'"$file"'","VolAccessType":1},|' \
         /var/lib/csi-hostpath-data/state.json
 }
 raw_device() {
     local device
+    # Another node may take the device that was free.
     # shellcheck disable=SC2016 # the container's shell
-    device=$(kubectl exec daemonset/csi-hostpathplugin -c hostpath -- \
-        sh -ec 'device=$(losetup -f); losetup "$device" /csi-data-dir/raw; echo "$device"')
+    device=$(kubectl exec daemonset/csi-hostpathplugin -c hostpath -- sh -ec 'for try in 1 2 3 4 5; do
+        device=$(losetup -f); if losetup "$device" /csi-data-dir/raw-*; then echo "$device"; exit; fi; done; exit 1')
     exec {raw}<"$device"
     losetup -d "$device"
 }
@@ -179,7 +183,7 @@ raw_pod() {
 raw_works() {
     # shellcheck disable=SC2016 # the pod's shell
     in_pod "$1" sh -ec 'echo "raw $0" | dd of=/dev/raw conv=notrunc,fsync 2>/dev/null' "$1"
-    [ "$(head -n 1 /var/lib/csi-hostpath-data/raw | tr -d '\0')" = "raw $1" ]
+    [ "$(head -n 1 /var/lib/csi-hostpath-data/raw-* | tr -d '\0')" = "raw $1" ]
 }
 # grow NAME POD: the PersistentVolume becomes larger, as by a resizer, and the kubelet has the driver expand it.
 grow() {
@@ -253,6 +257,7 @@ ungraft() {
         nsenter --target "$1" --mount umount -l "$root/$directory"
     done
 }
+unmounted() { ! grep -F "$1" /proc/1/mountinfo; }
 no_logs() { ! compgen -G "/var/log/pods/*_$1"; }
 # sandboxed: the agent runs since it was started, with no right to mount.
 sandboxed() {
