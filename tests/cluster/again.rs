@@ -130,15 +130,29 @@ pub(crate) const TESTS: &[Test] = &[
             nothing_planned; sandboxed
             delete_pods
             no_driver
-            # As it was, for the next test.
-            rm /etc/csihost/csihost.toml
-            csihost undo || :
             systemctl stop kubelet
             sed -i '/^cpuManagerPolicy:/d; /^reservedSystemCPUs:/d' /etc/k8s/kubelet.yaml
             rm -f $root/cpu_manager_state $standard/cpu_manager_state
+            restart_kubelet; aligned"#],
+    },
+    Test {
+        name: "undone on a drained node, the kubelet has its root again, and a purge leaves nothing",
+        scripts: &[r#"
+            # On a machine with one CPU the test before has done nothing.
+            if ! aligned; then systemctl enable --now csihost-boot csihost; align; fi
+            rm /etc/csihost/csihost.toml
+            csihost undo
             restart_kubelet
-            eventually 60 undone
-            eventually 60 kubelet_stays
-            apt_get purge csihost"#],
+            if aligned; then fail 'still aligned'; fi
+            apt_get purge csihost
+            eventually 30 nothing_left
+            if awk '$5 ~ "/var/lib/kubelet/"' /proc/1/mountinfo | grep .; then fail 'a mount is left'; fi
+            if grep -rl csihost /etc/systemd /var/lib/csihost /run/csihost /etc/csihost 2>/dev/null | grep .; then fail 'something is left'; fi
+            pod app | kubectl apply -f -
+            eventually 60 event app "driver name $driver not found in the list of registered CSI drivers"
+            driver $root
+            ready app; stored app
+            delete_pods
+            no_driver"#],
     },
 ];

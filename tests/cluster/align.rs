@@ -100,22 +100,4 @@ pub(crate) const TESTS: &[Test] = &[
             "faults hostpath kubelet csihost containerd hostpath node-driver-registrar restart-containerd hostpath kubelet hostpath",
         ],
     },
-    Test {
-        name: "undone on a drained node, the kubelet has its root again, and a purge leaves nothing",
-        scripts: &[r#"
-            no_driver
-            rm /etc/csihost/csihost.toml
-            csihost undo
-            restart_kubelet
-            if aligned; then fail 'still aligned'; fi
-            apt_get purge csihost
-            eventually 30 nothing_left
-            if awk '$5 ~ "/var/lib/kubelet/"' /proc/1/mountinfo | grep .; then fail 'a mount is left'; fi
-            if grep -rl csihost /etc/systemd /var/lib/csihost /run/csihost /etc/csihost 2>/dev/null | grep .; then fail 'something is left'; fi
-            pod app | kubectl apply -f -
-            eventually 60 event app "driver name $driver not found in the list of registered CSI drivers"
-            driver $root
-            ready app; stored app
-            delete_pods"#],
-    },
 ];
