@@ -5,8 +5,7 @@
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
-use crate::model::path::HostPath;
-use crate::model::volumes::{Leftover, MOUNT, VOLUME_DATA};
+use crate::model::volumes::Leftover;
 
 const ID: &str = "leftover-mounts";
 
@@ -42,37 +41,23 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 }
 
 /// The command that unmounts them: publications first, then staging, in both trees of a bridge. A mount
-/// that goes with its twin is left out when its turn comes. Then it removes the directories of volumes of which
-/// nothing is mounted any more: the kubelet does not complete the pod's end before that.
+/// that goes with its twin is left out when its turn comes.
 fn remedy(leftovers: &[Leftover]) -> String {
+    let mut points: Vec<String> = Vec::new();
     let published = leftovers.iter().flat_map(|left| &left.published);
-    let points = quoted(published.chain(leftovers.iter().flat_map(|left| &left.staged)));
-    let unmount = format!("for m in {points}; do ! mountpoint -q \"$m\" || umount \"$m\"; done");
-    let directories = quoted(leftovers.iter().flat_map(|left| &left.directories));
-    match directories.as_str() {
-        "" => unmount,
-        directories => format!(
-            "{unmount}; for d in {directories}; do mountpoint -q \"$d/{MOUNT}\" || \
-             rm -df \"$d/{VOLUME_DATA}\" \"$d/{MOUNT}\" \"$d\"; done"
-        ),
-    }
-}
-
-/// Each path once, in order, as words of a shell.
-fn quoted<'a>(paths: impl Iterator<Item = &'a HostPath>) -> String {
-    let mut words: Vec<String> = Vec::new();
-    for path in paths {
-        let word = format!("'{}'", path.to_string().replace('\'', "'\\''"));
-        if !words.contains(&word) {
-            words.push(word);
+    for point in published.chain(leftovers.iter().flat_map(|left| &left.staged)) {
+        let quoted = format!("'{}'", point.to_string().replace('\'', "'\\''"));
+        if !points.contains(&quoted) {
+            points.push(quoted);
         }
     }
-    words.join(" ")
+    format!("for m in {}; do ! mountpoint -q \"$m\" || umount \"$m\"; done", points.join(" "))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::path::HostPath;
 
     #[test]
     fn the_remedy_unmounts_each_once_in_order_and_survives_a_quote() {
@@ -81,14 +66,11 @@ mod tests {
             volume: "v".to_owned(),
             minutes: 11,
             published: vec![HostPath::from(points[0])],
-            directories: Vec::new(),
             staged: vec![HostPath::from(points[1])],
         };
-        let mut lefts = [left(&["/a/p", "/a/s"]), left(&["/it's/p", "/a/s"])];
-        let unmount = r#"for m in '/a/p' '/it'\''s/p' '/a/s'; do ! mountpoint -q "$m" || umount "$m"; done"#;
-        assert_eq!(remedy(&lefts), unmount);
-        lefts[0].directories = vec![HostPath::from("/a")];
-        let remove = r#"for d in '/a'; do mountpoint -q "$d/mount" || rm -df "$d/vol_data.json" "$d/mount" "$d"; done"#;
-        assert_eq!(remedy(&lefts), format!("{unmount}; {remove}"));
+        assert_eq!(
+            remedy(&[left(&["/a/p", "/a/s"]), left(&["/it's/p", "/a/s"])]),
+            r#"for m in '/a/p' '/it'\''s/p' '/a/s'; do ! mountpoint -q "$m" || umount "$m"; done"#
+        );
     }
 }

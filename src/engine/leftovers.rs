@@ -3,16 +3,17 @@
 //! A pod is gone only where all of this is known:
 //!
 //! - No process is in its control groups.
-//! - The kubelet has removed the directory of its logs. It makes that before it starts anything of a pod, and removes it
-//!   once all containers of a deleted pod have ended (kubernetes, pkg/kubelet/kuberuntime/kuberuntime_gc.go,
-//!   `evictPodLogsDirectories`).
-//! - The pod has no control group, or it is over. The kubelet keeps the group while a volume of the pod is mounted
+//! - The kubelet has removed the directory of its logs. The kubelet makes that directory before it starts anything of a
+//!   pod, and removes it once all containers of a deleted pod have ended (kubernetes,
+//!   pkg/kubelet/kuberuntime/kuberuntime_gc.go, `evictPodLogsDirectories`).
+//! - The pod has no control group, or has terminated. The kubelet keeps the group while a volume of the pod is mounted
 //!   (kubernetes, pkg/kubelet/kubelet.go, `SyncTerminatedPod`), and a pod that waits for another volume has one too. A
-//!   pod that is over has had containers since the boot, and has no volumes of other kinds any more.
+//!   terminated pod has had containers since the boot and has none now, and has only CSI volumes left.
 //! - The kubelet has not mapped the volume as a raw block device.
 //! - The volume was not published for [`GRACE`].
 //!
-//! What cannot be read is never taken for absent.
+//! What cannot be read is never taken for absent. The kubelet may still retry the unmount, with a driver that does not
+//! answer: an unmount by csihost does not hinder that, so nothing else of the volume is removed.
 //!
 //! A volume that is staged and that no pod has published is none of them: the kubelet stages a volume before
 //! it makes the pod's directory for it, so the node cannot tell it from one that is about to be published.
@@ -28,8 +29,8 @@ use crate::mounts::bridge::STANDARD_PATH;
 use crate::mounts::volumes::csi_mounts;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Minutes without a change after which a volume counts as left. The kubelet retries an unmount
-/// for minutes, and mounts a pod's volumes before it starts its containers.
+/// Minutes without a change after which a volume counts as left. The kubelet mounts a pod's volumes before it
+/// starts its containers.
 pub(super) const GRACE: u64 = 10;
 
 /// The volumes of pods that are gone; none where anything is unknown.
@@ -89,8 +90,15 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     };
     let minutes_up = proc.uptime().map_or(0, |uptime| uptime.as_secs() / 60);
     candidates.retain(|((pod, _), ..)| {
-        let over = || bases.iter().any(|base| is_over(host, &base.join("pods").join(pod), minutes_up));
-        !running.contains(pod) && (!grouped.contains(pod) || over())
+        !running.contains(pod)
+            && match grouped.get(pod) {
+                None => true,
+                Some(has_containers) => {
+                    let mut directories =
+                        bases.iter().map(|base| base.join("pods").join(pod)).filter(|path| host.exists(path));
+                    !has_containers && directories.all(|path| has_terminated(host, &path, minutes_up))
+                }
+            }
     });
     let gone: BTreeSet<&(String, String)> = candidates.iter().map(|(key, ..)| *key).collect();
     // Volumes of one server share a device: the directory on it counts too.
@@ -113,30 +121,29 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
             points.into_iter().filter_map(|point| HostPath::parse(point).ok()).collect()
         };
         let (published, staged) = (paths(first), paths(second));
-        let directory = |base| of_pod(base, &key.0, &key.1);
-        let directories = bases.iter().map(directory).filter(|path| host.exists(path)).collect();
-        Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, published, directories, staged }
+        Leftover { pod: key.0.clone(), volume: key.1.clone(), minutes, published, staged }
     };
     candidates.into_iter().map(found).collect()
 }
 
-/// Returns true if the pod with this directory below the kubelet's root has had containers since the boot, and has lost the
-/// volumes that are no CSI volumes, such as the token of its service account.
+/// Returns true if the pod with this directory below the kubelet's root has had containers since the boot, the last one
+/// [`GRACE`] ago, and has lost the volumes that are no CSI volumes, such as the token of its service account.
 ///
 /// The kubelet makes a file for each container that it starts, for the container's termination message (kubernetes,
 /// pkg/kubelet/kuberuntime/kuberuntime_container.go, `makeMounts`).
-fn is_over(host: &Host, pod: &HostPath, minutes_up: u64) -> bool {
+fn has_terminated(host: &Host, pod: &HostPath, minutes_up: u64) -> bool {
     let containers = pod.join("containers");
-    let is_recent = |name: &Vec<u8>| {
-        let minutes = host.minutes_unchanged(&containers.join(name));
-        minutes.is_ok_and(|minutes| minutes.is_some_and(|minutes| minutes < minutes_up))
-    };
+    let Ok(names) = host.list(&containers) else { return false };
+    let ages: Result<Vec<_>, _> =
+        names.iter().map(|name| host.minutes_unchanged(&containers.join(name))).collect();
+    let youngest = ages.ok().and_then(|ages| ages.into_iter().flatten().min());
     let volumes = pod.join("volumes");
     let is_empty = |name: &Vec<u8>| host.list(&volumes.join(name)).is_ok_and(|names| names.is_empty());
-    host.list(&containers).is_ok_and(|names| names.iter().any(is_recent))
-        && host
-            .list(&volumes)
-            .is_ok_and(|names| names.iter().all(|name| name == b"kubernetes.io~csi" || is_empty(name)))
+    let has_csi_alone =
+        |names: Vec<Vec<u8>>| names.iter().all(|name| name == b"kubernetes.io~csi" || is_empty(name));
+    youngest.is_some_and(|minutes| (GRACE..minutes_up).contains(&minutes))
+        && host.exists(&volumes)
+        && host.list(&volumes).is_ok_and(has_csi_alone)
 }
 
 /// Files and directories that are modified when the pod gets the volume, or loses it.
@@ -144,7 +151,7 @@ fn is_over(host: &Host, pod: &HostPath, minutes_up: u64) -> bool {
 /// The kubelet writes `vol_data.json` each time before it has the plugin publish the volume, also where a boot finds all
 /// directories there (kubernetes, pkg/volume/csi/csi_mounter.go, csi_block.go and csi_plugin.go).
 fn changed_by_the_kubelet(base: &HostPath, pod: &str, volume: &str) -> [HostPath; 5] {
-    let directory = of_pod(base, pod, volume);
+    let directory = base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
     let raw = base.join("plugins/kubernetes.io/csi/volumeDevices");
     [
         directory.join(VOLUME_DATA),
@@ -153,11 +160,6 @@ fn changed_by_the_kubelet(base: &HostPath, pod: &str, volume: &str) -> [HostPath
         raw.join(volume).join("dev"),
         raw.join("publish").join(volume),
     ]
-}
-
-/// The kubelet's directory of a file system's volume in the pod's.
-fn of_pod(base: &HostPath, pod: &str, volume: &str) -> HostPath {
-    base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume)
 }
 
 /// The directory that a mount shows, wherever it is.
@@ -169,24 +171,31 @@ fn same(mount: &Mount) -> (Device, &[u8]) {
 mod tests {
     use super::*;
     use std::fs;
+    use std::time::{Duration, SystemTime};
 
     #[test]
-    fn a_pod_is_over_that_has_had_containers_since_the_boot_and_has_lost_its_other_volumes() {
+    fn a_terminated_pod_has_had_containers_since_the_boot_and_has_lost_its_other_volumes() {
         let tree = tempfile::tempdir().unwrap();
         let host = Host::open(Some(tree.path())).unwrap();
-        let is_over = |minutes_up| is_over(&host, &HostPath::from("/pod"), minutes_up);
-        let make = |path: &str| fs::create_dir_all(tree.path().join("pod").join(path)).unwrap();
+        let at = |path: &str| tree.path().join("pod").join(path);
+        let has_terminated = |minutes_up| has_terminated(&host, &HostPath::from("/pod"), minutes_up);
+        let make = |path: &str| fs::create_dir_all(at(path)).unwrap();
+        let age = |minutes: u64| {
+            let then = SystemTime::now() - Duration::from_secs(minutes * 60);
+            fs::File::open(at("containers/app")).unwrap().set_modified(then).unwrap();
+        };
         make("volumes/kubernetes.io~csi/pvc/mount");
-        assert!(!is_over(60), "it waits for a volume before its first container");
+        assert!(!has_terminated(60), "it waits for a volume before its first container");
         make("containers/app");
-        assert!(is_over(60));
-        assert!(!is_over(0), "its containers are of before the boot");
+        assert!(!has_terminated(60), "a container has only just started, or the clock was set back");
+        age(20);
+        assert!(has_terminated(60));
+        assert!(!has_terminated(20), "its containers are of before the boot");
         make("volumes/kubernetes.io~projected");
-        assert!(is_over(60), "an empty directory is no volume");
+        assert!(has_terminated(60), "an empty directory is no volume");
         make("volumes/kubernetes.io~projected/token");
-        assert!(!is_over(60), "it waits for a volume after a reboot");
-        fs::remove_dir_all(tree.path().join("pod/volumes")).unwrap();
-        fs::write(tree.path().join("pod/volumes"), "").unwrap();
-        assert!(!is_over(60), "its volumes are not known");
+        assert!(!has_terminated(60), "it waits for a volume after a reboot");
+        fs::remove_dir_all(at("volumes")).unwrap();
+        assert!(!has_terminated(60), "its volumes are not known");
     }
 }

@@ -51,9 +51,10 @@ fn pod(directory: &[u8]) -> Option<(String, PodName)> {
     whole.then(|| (uid.to_owned(), PodName { namespace: namespace.to_owned(), name: name.to_owned() }))
 }
 
-/// The UIDs of pods that have a directory of logs, whatever else it is called; `None` where that is not known.
+/// The UIDs of pods that have a directory of logs, whatever else it is called; `None` where that is not known. A kubelet
+/// without any has its logs elsewhere (KubeletConfiguration, `podLogsDir`).
 pub(super) fn logged(host: &Host) -> Option<BTreeSet<String>> {
-    let names = host.list(&HostPath::from(POD_LOGS)).ok()?;
+    let names = host.list(&HostPath::from(POD_LOGS)).ok().filter(|names| !names.is_empty())?;
     Some(names.iter().filter_map(|name| Some(shown(name.rsplit(|&b| b == b'_').next()?))).collect())
 }
 
@@ -62,9 +63,10 @@ pub(super) fn with_processes(proc: &Proc<'_>) -> Option<BTreeSet<String>> {
     Some(proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect())
 }
 
-/// The UIDs of pods that have a control group; `None` where that is not known.
-pub(super) fn with_groups(host: &Host) -> Option<BTreeSet<String>> {
-    let mut pods = BTreeSet::new();
+/// The UIDs of pods that have a control group, and for each true if a container has one in it, or may have; `None` where
+/// that is not known.
+pub(super) fn with_groups(host: &Host) -> Option<BTreeMap<String, bool>> {
+    let mut pods = BTreeMap::new();
     let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
     let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
     // The groups of pods are elsewhere (kubelet, --cgroup-root).
@@ -81,11 +83,20 @@ pub(super) fn with_groups(host: &Host) -> Option<BTreeSet<String>> {
                 names => names.unwrap_or_default(),
             };
             for name in names {
-                pods.extend(owner(&[b"0::/", name.as_slice()].concat()).pod);
+                if let Some(pod) = owner(&[b"0::/", name.as_slice()].concat()).pod {
+                    let found = pods.entry(pod).or_default();
+                    *found |= has_groups(host, &class.join(name));
+                }
             }
         }
     }
     Some(pods)
+}
+
+/// Returns true if the control group has others in it, or cannot be read.
+fn has_groups(host: &Host, group: &HostPath) -> bool {
+    let is_file = |name: &Vec<u8>| host.list(&group.join(name)).is_err_and(|error| error.is_no_directory());
+    host.list(group).map_or(true, |names| !names.iter().all(is_file))
 }
 
 /// Returns true if `name` is a class of pods under cgroupfs' driver.

@@ -1,8 +1,8 @@
 //! Engine: unmounts a volume where it is published to a pod that is gone, in a process of its own, because the agent has no right to
 //! mount and to unmount.
 //!
-//! That process proves once more that the pod is gone (`engine::leftovers`), and unmounts nothing else. It goes by the host's
-//! settings and not by `--config`: the roots are in the receipt, and a kubelet runs.
+//! That process proves once more that the pod is gone (`engine::leftovers`), and unmounts nothing else. `--config` does not
+//! reach it: the kubelet's root is found from the receipt and from the running kubelet.
 
 use super::config::load;
 use super::own;
@@ -10,9 +10,7 @@ use super::turn::look_with;
 use super::unmount::mounts;
 use crate::host::Host;
 use crate::model::facts::Init;
-use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
-use crate::model::volumes::{MOUNT, VOLUME_DATA};
 use crate::mounts::resolve;
 use crate::systemd::{Rights, ServiceManager, Systemd, Transient};
 use anyhow::{Context, Result, bail};
@@ -47,18 +45,6 @@ pub(super) async fn unmount_volume<M: ServiceManager>(
     Ok(manager.run(&unit, &what).await?)
 }
 
-/// Removes the kubelet's directory of a volume that is not mounted any more, as the kubelet does where it finds it unmounted
-/// (kubernetes, pkg/volume/csi/csi_mounter.go, `removeMountDir`). A pod with such a directory never ends: "orphaned pod
-/// … found, but error occurred when trying to remove the volumes dir".
-fn forget(host: &Host, directory: &HostPath) -> Result<()> {
-    if resolve::below(&mounts(host)?, directory.as_bytes()).next().is_some() {
-        bail!("something is mounted below {directory} again");
-    }
-    host.remove_file(&directory.join(VOLUME_DATA))?;
-    host.remove_directory(&directory.join(MOUNT))?;
-    Ok(host.remove_directory(directory)?)
-}
-
 /// The work of the process that [`VERB`] starts.
 ///
 /// # Errors
@@ -89,7 +75,7 @@ pub async fn unmount_ordered_volume() -> Result<()> {
         }
     }
     match failed.is_empty() {
-        true => left.directories.iter().try_for_each(|directory| forget(&host, directory)),
+        true => Ok(()),
         false => bail!("{}", failed.join("; ")),
     }
 }

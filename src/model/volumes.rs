@@ -29,9 +29,8 @@ pub enum Use {
     },
 }
 
-/// The mount point of a volume in the kubelet's directory of it (kubernetes, pkg/volume/csi/csi_mounter.go).
-pub const MOUNT: &str = "mount";
-/// The kubelet's record of a volume, beside the mount point, there from before the mount until after the unmount (kubernetes, pkg/volume/csi/csi_plugin.go, `volDataFileName`).
+/// The file in which the kubelet records a CSI volume of a pod (kubernetes, pkg/volume/csi/csi_plugin.go,
+/// `volDataFileName`). It is there from before the mount until after the unmount.
 pub const VOLUME_DATA: &str = "vol_data.json";
 
 /// A volume that is still mounted for a pod of which the node has nothing else any more.
@@ -45,8 +44,6 @@ pub struct Leftover {
     pub minutes: u64,
     /// Where it is published to the pod, deepest first, in both trees of a bridge.
     pub published: Vec<HostPath>,
-    /// The kubelet's directories of the volume in the pod's, which hold nothing but a mount point and [`VOLUME_DATA`].
-    pub directories: Vec<HostPath>,
     /// Where the same device is staged. Another pod of this node may be about to get it from there, which
     /// the node cannot tell: a person can.
     pub staged: Vec<HostPath>,

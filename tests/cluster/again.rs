@@ -44,14 +44,17 @@ pub(crate) const TESTS: &[Test] = &[
             [ "$(kubectl get pod block -o 'jsonpath={.metadata.deletionTimestamp}')" ]
             published=$root/plugins/kubernetes.io/csi/volumeDevices/publish/raw
             mountpoint -q $published/$block; mountpoint -q $root/pods/$block/volumes/kubernetes.io~csi/v/mount
-            find $root/pods/$block/volumes $published $root/plugins/kubernetes.io/csi/volumeDevices/raw -xdev -exec touch -d '20 minutes ago' {} +
+            find $root/pods/$block/{containers,volumes} $published $root/plugins/kubernetes.io/csi/volumeDevices/raw -xdev -exec touch -d '11 minutes ago' {} +
             findings leftover-mounts | tee left
             grep -F "v of the pod with UID $block" left; grep -F "raw of the pod with UID $block" left
             settings graft
             systemctl reload csihost
             eventually 60 unmounted "$block"
-            # The kubelet completes the pod's end, and the volume is to be had again.
+            # The kubelet completes the pod's end. The pod's directory stays until a person removes the record of the volume.
             eventually 60 pods_gone --field-selector metadata.name=block
+            kept=$root/pods/$block/volumes/kubernetes.io~csi/v
+            rm $kept/vol_data.json; rm -df $kept/mount $kept
+            eventually 30 no_directory "$block"
             raw_pod block | kubectl apply -f -
             ready block
             raw_works block

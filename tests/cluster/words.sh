@@ -257,6 +257,7 @@ ungraft() {
         nsenter --target "$1" --mount umount -l "$root/$directory"
     done
 }
+no_directory() { [ ! -e "$root/pods/$1" ]; }
 unmounted() { ! grep -F "$1" /proc/1/mountinfo; }
 no_logs() { ! compgen -G "/var/log/pods/*_$1"; }
 # sandboxed: the agent runs since it was started, with no right to mount.

@@ -204,7 +204,7 @@ impl Notes<'_> {
         let alive = || {
             let mut alive = pods::logged(self.host)?;
             alive.extend(pods::with_processes(proc)?);
-            alive.extend(pods::with_groups(self.host)?);
+            alive.extend(pods::with_groups(self.host)?.into_keys());
             Some(alive)
         };
         let unchanged = self.host.minutes_unchanged(directory).ok().flatten();
