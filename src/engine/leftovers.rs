@@ -12,7 +12,7 @@
 //! - The kubelet has not mapped the volume as a raw block device.
 //! - The volume was not published for [`GRACE`].
 //!
-//! What cannot be read is never taken for absent. The kubelet may still retry the unmount, with a driver that does not
+//! An unreadable path is never taken for an absent one. The kubelet may still retry the unmount, with a driver that does not
 //! answer: an unmount by csihost does not hinder that, so nothing else of the volume is removed.
 //!
 //! A volume that is staged and that no pod has published is none of them: the kubelet stages a volume before
@@ -24,9 +24,9 @@ use crate::host::process::Proc;
 use crate::model::facts::{Facts, Mode};
 use crate::model::mount::{Device, Mount};
 use crate::model::path::HostPath;
-use crate::model::volumes::{Leftover, Use, VOLUME_DATA};
+use crate::model::volumes::{Leftover, Use};
 use crate::mounts::bridge::STANDARD_PATH;
-use crate::mounts::volumes::csi_mounts;
+use crate::mounts::volumes::{OF_POD, changed_by_the_kubelet, csi_mounts};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Minutes without a change after which a volume counts as left. The kubelet mounts a pod's volumes before it
@@ -70,10 +70,7 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
     }
     let Some(logged) = pods::logged(host) else { return Vec::new() };
     let quiet = |pod: &str, volume: &str| {
-        let changed = bases.iter().flat_map(|base| changed_by_the_kubelet(base, pod, volume));
-        let minutes: Vec<Option<u64>> =
-            changed.map(|path| host.minutes_unchanged(&path)).collect::<Result<_, _>>().ok()?;
-        minutes.into_iter().flatten().min()
+        minutes_unchanged(host, bases.iter().flat_map(|base| changed_by_the_kubelet(base, pod, volume)))
     };
     let mut candidates: Vec<(&(String, String), &Vec<&Mount>, u64)> = published
         .iter()
@@ -89,16 +86,14 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
         return Vec::new();
     };
     let minutes_up = proc.uptime().map_or(0, |uptime| uptime.as_secs() / 60);
+    let has_terminated = |pod: &str| {
+        let directories = bases.iter().map(|base| base.join("pods").join(pod));
+        directories.filter(|path| host.exists(path)).all(|path| has_terminated(host, &path, minutes_up))
+    };
+    let is_empty = |groups: &Vec<HostPath>| !groups.iter().any(|group| pods::has_containers(host, group));
     candidates.retain(|((pod, _), ..)| {
         !running.contains(pod)
-            && match grouped.get(pod) {
-                None => true,
-                Some(has_containers) => {
-                    let mut directories =
-                        bases.iter().map(|base| base.join("pods").join(pod)).filter(|path| host.exists(path));
-                    !has_containers && directories.all(|path| has_terminated(host, &path, minutes_up))
-                }
-            }
+            && grouped.get(pod).is_none_or(|groups| is_empty(groups) && has_terminated(pod))
     });
     let gone: BTreeSet<&(String, String)> = candidates.iter().map(|(key, ..)| *key).collect();
     // Volumes of one server share a device: the directory on it counts too.
@@ -134,32 +129,21 @@ pub(super) fn leftovers(host: &Host, proc: &Proc<'_>, facts: &Facts) -> Vec<Left
 fn has_terminated(host: &Host, pod: &HostPath, minutes_up: u64) -> bool {
     let containers = pod.join("containers");
     let Ok(names) = host.list(&containers) else { return false };
-    let ages: Result<Vec<_>, _> =
-        names.iter().map(|name| host.minutes_unchanged(&containers.join(name))).collect();
-    let youngest = ages.ok().and_then(|ages| ages.into_iter().flatten().min());
+    let youngest = minutes_unchanged(host, names.iter().map(|name| containers.join(name)));
     let volumes = pod.join("volumes");
     let is_empty = |name: &Vec<u8>| host.list(&volumes.join(name)).is_ok_and(|names| names.is_empty());
     let has_csi_alone =
-        |names: Vec<Vec<u8>>| names.iter().all(|name| name == b"kubernetes.io~csi" || is_empty(name));
+        |names: Vec<Vec<u8>>| names.iter().all(|name| name == OF_POD.as_bytes() || is_empty(name));
     youngest.is_some_and(|minutes| (GRACE..minutes_up).contains(&minutes))
         && host.exists(&volumes)
         && host.list(&volumes).is_ok_and(has_csi_alone)
 }
 
-/// Files and directories that are modified when the pod gets the volume, or loses it.
-///
-/// The kubelet writes `vol_data.json` each time before it has the plugin publish the volume, also where a boot finds all
-/// directories there (kubernetes, pkg/volume/csi/csi_mounter.go, csi_block.go and csi_plugin.go).
-fn changed_by_the_kubelet(base: &HostPath, pod: &str, volume: &str) -> [HostPath; 5] {
-    let directory = base.join("pods").join(pod).join("volumes/kubernetes.io~csi").join(volume);
-    let raw = base.join("plugins/kubernetes.io/csi/volumeDevices");
-    [
-        directory.join(VOLUME_DATA),
-        directory,
-        raw.join(volume).join("data").join(VOLUME_DATA),
-        raw.join(volume).join("dev"),
-        raw.join("publish").join(volume),
-    ]
+/// Whole minutes since the last modification among these files and directories; `None` if none of them is there, or one
+/// cannot be read.
+fn minutes_unchanged(host: &Host, paths: impl Iterator<Item = HostPath>) -> Option<u64> {
+    let minutes: Result<Vec<_>, _> = paths.map(|path| host.minutes_unchanged(&path)).collect();
+    minutes.ok()?.into_iter().flatten().min()
 }
 
 /// The directory that a mount shows, wherever it is.

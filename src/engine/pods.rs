@@ -63,10 +63,9 @@ pub(super) fn with_processes(proc: &Proc<'_>) -> Option<BTreeSet<String>> {
     Some(proc.pids().ok()?.into_iter().filter_map(|pid| owner(&proc.cgroup(pid)).pod).collect())
 }
 
-/// The UIDs of pods that have a control group, and for each true if a container has one in it, or may have; `None` where
-/// that is not known.
-pub(super) fn with_groups(host: &Host) -> Option<BTreeMap<String, bool>> {
-    let mut pods = BTreeMap::new();
+/// The control groups of each pod that has one, by its UID; `None` where that is not known.
+pub(super) fn with_groups(host: &Host) -> Option<BTreeMap<String, Vec<HostPath>>> {
+    let mut pods: BTreeMap<String, Vec<HostPath>> = BTreeMap::new();
     let groups = GROUPS.iter().flat_map(|top| PODS.iter().map(|name| HostPath::from(*top).join(name)));
     let groups: Vec<HostPath> = groups.filter(|top| host.exists(top)).collect();
     // The groups of pods are elsewhere (kubelet, --cgroup-root).
@@ -84,8 +83,7 @@ pub(super) fn with_groups(host: &Host) -> Option<BTreeMap<String, bool>> {
             };
             for name in names {
                 if let Some(pod) = owner(&[b"0::/", name.as_slice()].concat()).pod {
-                    let found = pods.entry(pod).or_default();
-                    *found |= has_groups(host, &class.join(name));
+                    pods.entry(pod).or_default().push(class.join(name));
                 }
             }
         }
@@ -93,8 +91,8 @@ pub(super) fn with_groups(host: &Host) -> Option<BTreeMap<String, bool>> {
     Some(pods)
 }
 
-/// Returns true if the control group has others in it, or cannot be read.
-fn has_groups(host: &Host, group: &HostPath) -> bool {
+/// Returns true if the control group of a pod has groups of containers in it, or cannot be read.
+pub(super) fn has_containers(host: &Host, group: &HostPath) -> bool {
     let is_file = |name: &Vec<u8>| host.list(&group.join(name)).is_err_and(|error| error.is_no_directory());
     host.list(group).map_or(true, |names| !names.iter().all(is_file))
 }

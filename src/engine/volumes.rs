@@ -1,7 +1,7 @@
 //! Engine: unmounts a volume where it is published to a pod that is gone, in a process of its own, because the agent has no right to
 //! mount and to unmount.
 //!
-//! That process proves once more that the pod is gone (`engine::leftovers`), and unmounts nothing else. `--config` does not
+//! The process proves once more that the pod is gone (`engine::leftovers`), and unmounts nothing else. `--config` does not
 //! reach it: the kubelet's root is found from the receipt and from the running kubelet.
 
 use super::config::load;

@@ -1,8 +1,9 @@
-//! Edge: the texts of /proc/PID, each read by its own rule (proc(5)) and none believed to be whole:
+//! Edge: the texts of /proc/PID and /proc/uptime, each read by its own rule (proc(5)) and none believed to be whole:
 //! names are chosen by the process, and a scene may hold anything.
 
 use crate::model::file::FileId;
 use crate::model::mount::Device;
+use std::time::Duration;
 
 /// What /proc/PID/status says of who a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,12 @@ pub(super) fn start_time(text: &[u8]) -> Option<u64> {
     let name_ends = text.iter().rposition(|&b| b == b')')?;
     let fields = text.get(name_ends + 1..)?.strip_prefix(b" ")?;
     number(fields.split(|&b| b == b' ').nth(19)?)
+}
+
+/// The time since the boot in the text of /proc/uptime, its first field, in seconds.
+pub(super) fn uptime(text: &[u8]) -> Option<Duration> {
+    let seconds: f64 = std::str::from_utf8(text).ok()?.split(' ').next()?.parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
 }
 
 /// The number in a link such as `socket:[4026]`.
@@ -121,7 +128,7 @@ mod tests {
         #[test]
         fn no_text_makes_them_panic(text: Vec<u8>, line in "(Name:x\n)?(Uid:|NSpid:|inotify ino:|1 \\()[ -~\t\n]*") {
             for text in [text.as_slice(), line.as_bytes()] {
-                let _ = (status(text), start_time(text), arguments(text), watches(text).count());
+                let _ = (status(text), start_time(text), uptime(text), arguments(text), watches(text).count());
                 let _ = inode_of(text, b"socket:[");
             }
         }

@@ -6,7 +6,7 @@
 //! is known that it may be a kubelet.
 
 use super::diag::Diag;
-use super::proc_text::{arguments, inode_of, start_time, status, watches};
+use super::proc_text::{arguments, inode_of, start_time, status, uptime, watches};
 use super::read::io_failed;
 use super::walk::Last;
 use super::{Host, HostError, Result, failed, open_in};
@@ -288,9 +288,7 @@ impl Proc<'_> {
 
     /// Time since the boot (proc(5), /proc/uptime), where that is known.
     pub fn uptime(&self) -> Option<Duration> {
-        let text = self.read_new("uptime").ok()?;
-        let seconds: f64 = std::str::from_utf8(&text).ok()?.split(' ').next()?.parse().ok()?;
-        Duration::try_from_secs_f64(seconds).ok()
+        uptime(&self.read_new("uptime").ok()?)
     }
 
     /// Which directory is the root of a process; `None` where that cannot be asked, and in a scene.

@@ -8,13 +8,13 @@ use super::resolve::{below, remainder};
 use crate::model::bytes::shown;
 use crate::model::mount::{Mount, MountTable};
 use crate::model::path::HostPath;
-use crate::model::volumes::Use;
+use crate::model::volumes::{Use, VOLUME_DATA};
 
 /// The name of the CSI plugin's directories (kubernetes, pkg/volume/csi/csi_plugin.go, `CSIPluginName`
 /// with its slash escaped).
-const OF_POD: &[u8] = b"kubernetes.io~csi";
+pub const OF_POD: &str = "kubernetes.io~csi";
 /// Below the kubelet's root (pkg/volume/csi/csi_util.go and csi_block.go).
-const STAGING: &[u8] = b"plugins/kubernetes.io/csi";
+const STAGING: &str = "plugins/kubernetes.io/csi";
 
 /// The mounts of CSI volumes below `base`, in the order of the table, with what each is for.
 pub fn csi_mounts<'a>(table: &'a MountTable, base: &HostPath) -> Vec<(Use, &'a Mount)> {
@@ -28,10 +28,10 @@ pub fn usage(path: &[u8]) -> Option<Use> {
     if let Some(rest) = remainder(path, b"pods") {
         let mut parts = rest.split(|&b| b == b'/');
         let (pod, kind, plugin, volume) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let published = kind == b"volumes" && plugin == OF_POD;
+        let published = kind == b"volumes" && plugin == OF_POD.as_bytes();
         return published.then(|| Use::Published { pod: shown(pod), volume: shown(volume) });
     }
-    let rest = remainder(path, STAGING)?;
+    let rest = remainder(path, STAGING.as_bytes())?;
     let parts: Vec<&[u8]> = rest.split(|&b| b == b'/').collect();
     Some(match parts.as_slice() {
         // Raw block volumes: the plugin's mount, and the kubelet's.
@@ -45,6 +45,22 @@ pub fn usage(path: &[u8]) -> Option<Use> {
         [_driver, volume, ..] => Use::Staged { volume: shown(volume) },
         _ => return None,
     })
+}
+
+/// Files and directories that are modified when the pod gets the volume, or loses it. `base` is the kubelet's root.
+///
+/// The kubelet writes `vol_data.json` each time before it has the plugin publish the volume, also where a boot finds all
+/// directories there (kubernetes, pkg/volume/csi/csi_mounter.go, csi_block.go and csi_plugin.go).
+pub fn changed_by_the_kubelet(base: &HostPath, pod: &str, volume: &str) -> [HostPath; 5] {
+    let directory = base.join("pods").join(pod).join("volumes").join(OF_POD).join(volume);
+    let raw = base.join(STAGING).join("volumeDevices");
+    [
+        directory.join(VOLUME_DATA),
+        directory,
+        raw.join(volume).join("data").join(VOLUME_DATA),
+        raw.join(volume).join("dev"),
+        raw.join("publish").join(volume),
+    ]
 }
 
 #[cfg(test)]
