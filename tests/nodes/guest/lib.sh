@@ -134,6 +134,15 @@ eventually() {
     done
     cat tried; journalctl -q --no-pager -u csihost -n 20; fail "never: $*"
 }
+# pause MICROSECONDS
+pause() { sleep "$(($1 / 1000000)).$(printf %06d $(($1 % 1000000)))"; }
+# timed COMMAND...: sets $took, the microseconds that it takes here and now.
+timed() {
+    local begin=${EPOCHREALTIME/./}
+    "$@"
+    # shellcheck disable=SC2034 # for the caller
+    took=$((${EPOCHREALTIME/./} - begin))
+}
 # before_the_kubelet: at this boot the turn was over when the kubelet started.
 before_the_kubelet() {
     local turn start

@@ -97,16 +97,15 @@ plugin() {
 a_socket() { rm -f "$1"; perl -MSocket -e 'socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack_sockaddr_un($ARGV[0])) or die "$!"' "$1"; }
 # registers: driver and registrar make their sockets where their containers have the directories.
 registers() { a_socket "/proc/$registrar_pid/root/csi/csi.sock"; a_socket "/proc/$registrar_pid/root/registration/x.example-reg.sock"; }
-# end_plugin: as the kernel does it to a container with a PID namespace, all processes end at once. One that were left
-# would keep its mount namespace.
-end_plugin() {
-    local of children
-    for of in "$plugin_pid" "$registrar_pid"; do
-        read -ra children <"/proc/$of/task/$of/children" || :
-        kill -KILL "$of" ${children[@]+"${children[@]}"}
-        while [ -d "/proc/$of" ]; do read -r -t 0.005 -u "$never" || :; done
-    done
+# end_container PID: as the kernel does it to a container with a PID namespace, all processes end at once. One that were
+# left would keep its mount namespace.
+end_container() {
+    local children
+    read -ra children <"/proc/$1/task/$1/children" || :
+    kill -KILL "$1" ${children[@]+"${children[@]}"}
+    while [ -d "/proc/$1" ]; do read -r -t 0.005 -u "$never" || :; done
 }
+end_plugin() { end_container "$plugin_pid"; end_container "$registrar_pid"; }
 in_ns() { nsenter --target "$1" --mount -- "${@:2}"; }
 
 # publishes: what the plugin mounts at the string that the kubelet sends arrives, and goes again.

@@ -125,11 +125,11 @@ fn a_csihost_that_is_killed_at_any_moment_leaves_the_link_or_the_directory_and_t
          end() {{ csihost undo >/dev/null; linked; not_mounted; cmp given $args; }}
          end
          # Moments spread over the time that it takes here and now.
-         begin=${{EPOCHREALTIME/./}}; csihost apply >/dev/null; took=$((${{EPOCHREALTIME/./}} - begin)); end
+         timed csihost apply >/dev/null; end
          kinds=
          for i in {{1..40}}; do
              csihost apply >/dev/null 2>&1 & pid=$!
-             us=$((took * i / 36)); sleep $((us / 1000000)).$(printf %06d $((us % 1000000)))
+             pause $((took * i / 36))
              kill -KILL $pid 2>/dev/null || :; wait $pid || :
              whole_or
              if linked; then kinds+=l; elif mountpoint -q $standard; then kinds+=m; else kinds+=d; fi

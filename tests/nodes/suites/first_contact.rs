@@ -47,10 +47,10 @@ fn a_driver_that_was_there_first_is_bridged_over_and_found_until_its_pods_are_re
         mv /var/log/pods away; found driver-before-bridge fail "grep $POD"; mv away /var/log/pods
 
         # One of its containers alone.
-        kill -KILL $registrar_pid; while [ -d /proc/$registrar_pid ]; do read -r -t 0.005 -u "$never" || :; done
+        end_container $registrar_pid
         found driver-before-bridge fail "$restart"
 
-        kill -KILL $plugin_pid; while [ -d /proc/$plugin_pid ]; do read -r -t 0.005 -u "$never" || :; done
+        end_container $plugin_pid
         driver
         [ -S $root/plugins_registry/x.example-reg.sock ]
         csihost apply; nothing_planned; grafted; publishes

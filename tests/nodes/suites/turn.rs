@@ -468,13 +468,13 @@ fn killed_at_any_moment(prepare: &str, command: &str) {
     container().option(&["--timeout", "600"]).run(&format!(
         "broken_node; install_program; snapshot >before; cp /etc/iscsi/iscsid.conf conf.before
          csihost apply 2>/dev/null; cp /etc/iscsi/iscsid.conf conf.after; {prepare}
-         begin=${{EPOCHREALTIME/./}}; {command} 2>/dev/null; took=$((${{EPOCHREALTIME/./}} - begin))
+         timed {command} 2>/dev/null
          echo \"it takes $took us\"
          for ((i = 0; i < 16; i++)); do
              systemctl reset-failed
              csihost apply 2>/dev/null; {prepare}
              {command} 2>/dev/null & pid=$!
-             us=$((took * i / 15)); sleep $((us / 1000000)).$(printf %06d $((us % 1000000)))
+             pause $((took * i / 15))
              kill -KILL $pid 2>/dev/null || :
              wait $pid 2>/dev/null || :
              # systemd goes on with what it was told; a turn in the middle of that would see it change.

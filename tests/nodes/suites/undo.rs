@@ -35,10 +35,11 @@ const WORDS: &str = r#"
         rm -r "$root/pods/uid-$1" /var/log/pods/default_web-$1_uid-$1
     }
     # As a plugin leaves a volume that has answered an unmount without the path: SOURCE is tmpfs or a directory.
-    leave() { # POD SOURCE
-        mkdir -p /var/log/pods "$(target "$root" $1)/mount"
-        if [ "$2" = tmpfs ]; then mount -t tmpfs left "$(target "$root" $1)/mount"; else mount --bind $2 "$(target "$root" $1)/mount"; fi
-        touch -d '20 minutes ago' "$(target "$root" $1)"
+    leave() { leave_at "$(target "$root" $1)" $2; } # POD SOURCE
+    leave_at() { # DIRECTORY SOURCE
+        mkdir -p /var/log/pods "$1/mount"
+        if [ "$2" = tmpfs ]; then mount -t tmpfs left "$1/mount"; else mount --bind $2 "$1/mount"; fi
+        touch -d '20 minutes ago' "$1"
     }
     # leave_grouped N: as leave, and the kubelet has kept the pod's control group, $group, which has no processes.
     grouped() { echo "0b8d0b8d-0000-4000-8000-00000000000$1"; }
@@ -48,9 +49,7 @@ const WORDS: &str = r#"
         group=$(find /sys/fs/cgroup -name "kubepods-besteffort-pod${POD//-/_}.slice" -print -quit)
         group=${group%/*}/kubepods-besteffort-pod${uid//-/_}.slice
         mkdir "$group"
-        mkdir -p $root/pods/$uid/volumes/kubernetes.io~csi/pvc/mount
-        mount -t tmpfs left $root/pods/$uid/volumes/kubernetes.io~csi/pvc/mount
-        touch -d '20 minutes ago' $root/pods/$uid/volumes/kubernetes.io~csi/pvc
+        leave_at $root/pods/$uid/volumes/kubernetes.io~csi/pvc tmpfs
     }
     # A raw block volume is a device file, which the driver mounts and the kubelet mounts once more. The kubelet has ended
     # its own mount before the driver is to unpublish the volume.
@@ -261,13 +260,13 @@ fn volumes_of_pods_that_are_gone_are_found_and_the_command_unmounts_them_and_no_
         plugin $standard/plugins/x.example $standard:$standard:rshared
         # As they are left: a staged volume that is published too, and one that is not staged.
         stage; leave staged $stage; leave inline tmpfs; leave_raw raw
-        # These are nobody's to unmount: a pod that has logs, one that has only just changed, one whose volume was only just
-        # published again, and a raw block volume that the kubelet has mapped.
+        # Not to be unmounted: a pod that has logs, one that has just changed, one whose volume was just published again, and
+        # a raw block volume that the kubelet has mapped.
         leave logged tmpfs; mkdir /var/log/pods/default_web_uid-logged
         leave young tmpfs; touch "$(target "$root" young)"
         leave back tmpfs; : >"$(target "$root" back)/vol_data.json"; touch -d '20 minutes ago' "$(target "$root" back)"
         leave_raw mapped dev
-        # The first pod is over; the others wait for another volume: before their first container, and again after a reboot.
+        # The first pod has terminated; the others wait for another volume: before their first container, and again after a reboot.
         # The last one has a container, whose process has ended.
         for n in 1 2 3 4; do leave_grouped $n; done
         mkdir -p $root/pods/$(grouped 1)/{{containers/app,volumes/kubernetes.io~projected}}
