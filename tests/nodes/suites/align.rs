@@ -99,18 +99,18 @@ fn the_agent_makes_the_setting_and_leaves_the_restart_to_others() {
         "{WORDS}
          at_root; install_csihost; pods; align
          setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
-         for try in $(seq 100); do [ -e $setting ] && break; sleep 0.1; done
-         [ -e $setting ] || fail 'the agent did nothing'
+         eventually test -e $setting
+         read_again() {{ [ \"$(systemctl show -P NeedDaemonReload kubelet)\" = no ] && says 'takes effect when the kubelet restarts' csihost status; }}
+         eventually read_again
          before=$(started); sleep 2
          [ \"$(started)\" = \"$before\" ]; uses $root; alive the agent
          says 'takes effect when the kubelet restarts' csihost status
          systemctl restart kubelet; alive a restart
-         for try in $(seq 100); do csihost status | grep -qF 'takes effect' || break; sleep 0.1; done
-         aligned
+         settled() {{ ! csihost status | grep -F 'takes effect'; }}
+         eventually settled; eventually nothing_planned; aligned
          # Somebody's change of the unit is followed.
          sed -i 's/--v=2/--v=4/' /etc/systemd/system/kubelet.service.d/root.conf; systemctl daemon-reload
-         for try in $(seq 100); do grep -qF -e '--v=4 --root-dir=/var/lib/kubelet' $setting && break; sleep 0.1; done
-         grep -F -e '--v=4 --root-dir=/var/lib/kubelet' $setting; nothing_planned"
+         eventually grep -F -e '--v=4 --root-dir=/var/lib/kubelet' $setting; eventually nothing_planned"
     ));
 }
 

@@ -182,8 +182,9 @@ fn align_with_volumes_waits_and_then_for_the_kubelets_restart_and_ends_by_itself
         "{WORDS}{ALIGN}
          at_root; install_csihost; pods; align
          setting=/etc/systemd/system/kubelet.service.d/zzz-csihost-root.conf
-         eventually test -e $setting
-         systemctl restart kubelet; eventually aligned; alive a restart
+         read_again() {{ [ -e $setting ] && [ \"$(systemctl show -P NeedDaemonReload kubelet)\" = no ]; }}
+         eventually read_again
+         systemctl restart kubelet; eventually checks align pass; aligned; alive a restart
          rm -r /etc/csihost
          cat /proc/1/mountinfo >mounts
          status 3 csihost undo >said 2>&1; cat said
@@ -243,10 +244,10 @@ fn a_grafted_plugin_that_restarts_before_the_kubelet_has_its_new_root_is_grafted
          nothing_planned
          systemctl restart kubelet; string=$standard
          end_plugin; plugin $standard/plugins/x.example $standard:$standard:rshared
-         eventually nothing_planned; unpublish 2
+         forgotten() {{ ! grep -F '\"grafted\"' /var/lib/csihost/receipt.json; }}; eventually forgotten
+         nothing_planned; unpublish 2
          # With the new root there is nothing to graft, and nothing is remembered of it.
-         sleep 1; string=$root; if grafted; then fail 'grafted'; fi
-         if grep -F '\"grafted\"' /var/lib/csihost/receipt.json; then fail 'remembered'; fi"
+         sleep 1; string=$root; if grafted; then fail 'grafted'; fi; forgotten"
     ));
 }
 
@@ -317,7 +318,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         # Nor where a volume is staged: a pod may be about to get it from there.
         mountpoint -q $raw/publish/pvc-mapped/uid-mapped
         mounted logged young logged-too busy; mountpoint -q $stage; mountpoint -q $other; grafted; bridged
-        journalctl -q --no-pager -u csihost | grep 'unmount-volume .*pvc-inline of pod uid-inline'
+        eventually bash -c "journalctl -q --no-pager -u csihost | grep 'unmount-volume .*pvc-inline of pod uid-inline'"
         # It says what is in the way, and is tried again.
         eventually bash -c "journalctl -q --no-pager | grep -F 'fuser -vm $(target "$root" busy)/mount'"
         kill $worker; wait $worker || :
@@ -325,7 +326,7 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         if mounted busy; then fail 'it is still mounted'; fi
         mounted logged young logged-too; nothing_planned
         # Settings that repair nothing leave it to a person.
-        leave again tmpfs; rm /etc/csihost/csihost.toml
+        rm /etc/csihost/csihost.toml; systemctl reload csihost; leave again tmpfs
         csihost apply || :; mounted again; nothing_planned"#
     ));
 }
