@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use world::{Act, Kind, World};
 
-/// How many new mounts are foretold and made.
+/// How many new mounts are foretold and made; `CSIHOST_PROPAGATION_CASES` says how many in their place (`make quick`).
 const CASES: usize = 10_000;
 /// A tree with more mounts grows no further: a recursive bind can square them.
 const LARGEST: usize = 80;
@@ -311,10 +311,12 @@ fn a_new_mount_appears_where_the_model_says_and_nowhere_else() {
     let given = std::env::var("CSIHOST_PROPAGATION_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let seed: u64 = given.unwrap_or_else(|| RandomState::new().hash_one(0));
     eprintln!("CSIHOST_PROPAGATION_SEED={seed}");
+    let cases =
+        std::env::var("CSIHOST_PROPAGATION_CASES").map_or(CASES, |cases| cases.parse().expect("a number"));
     let tree = (proptest::collection::vec(act(), 1..60), proptest::collection::vec(probe(), 1..60));
     let tally = RefCell::new(Tally::default());
     for batch in 0.. {
-        if tally.borrow().mounts >= CASES {
+        if tally.borrow().mounts >= cases {
             break;
         }
         let bytes: Vec<u8> = seed.wrapping_add(batch).to_le_bytes().into_iter().cycle().take(32).collect();
@@ -357,6 +359,7 @@ fn a_new_mount_appears_where_the_model_says_and_nowhere_else() {
         tally.from_second,
         tally.neither,
     ] {
-        assert!(seen > 0, "the trees are too simple: {tally:?}");
+        // What is rare is not in each short run.
+        assert!(seen > 0 || cases < CASES, "the trees are too simple: {tally:?}");
     }
 }
