@@ -11,6 +11,8 @@
 //!
 //! One turn is observe → decide → apply → verify, and a second turn plans nothing.
 
+#![deny(clippy::print_stderr, clippy::print_stdout)] // They panic where nobody reads.
+
 pub mod checks;
 pub mod cli;
 pub mod detect;

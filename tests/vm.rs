@@ -147,7 +147,7 @@ fn the_agent_loads_a_module_that_was_unloaded_and_does_not_mind_a_clock_that_jum
         "broken_node; install_csihost
          mkdir -p /etc/csihost; printf '[agent]\\ninterval = 10\\n' >/etc/csihost/csihost.toml
          systemctl reload csihost; csihost check; ready
-         pid=$(systemctl show -P MainPID csihost)
+         pid=$(agent_pid)
          soon() { # COMMAND...: it succeeds within a minute (a virtual machine is slow).
              local try
              for try in {1..600}; do if \"$@\" >/dev/null 2>&1; then return 0; fi; sleep 0.1; done
@@ -170,7 +170,7 @@ fn the_agent_loads_a_module_that_was_unloaded_and_does_not_mind_a_clock_that_jum
              # What would be a fight in ten minutes is none: a person asks.
              systemctl reload csihost
          done
-         [ $(systemctl show -P MainPID csihost) = $pid ]
+         [ $(agent_pid) = $pid ]
          soon csihost check; ready",
     );
 }

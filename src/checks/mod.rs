@@ -26,6 +26,7 @@ pub mod picture;
 mod programs;
 mod restart;
 mod system;
+mod unanswered;
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.extend(driver_not_registered::check(facts, &registered, &bridging));
     findings.extend(driver_before_bridge::check(facts, &registered));
     findings.extend(gate::check(facts));
+    findings.extend(unanswered::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

@@ -14,7 +14,7 @@ const LONGEST_START: Duration = Duration::from_secs(300);
 #[command(after_help = "Example: csihost apply --root /mnt/image")]
 pub(super) struct Apply {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     /// The turn of the boot unit: what needs a network is left to a later apply
     #[arg(long)]
     boot: bool,

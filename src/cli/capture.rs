@@ -2,6 +2,7 @@
 
 use super::{Common, End, output};
 use crate::engine;
+use crate::report;
 use anyhow::{Context, Result};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Example: csihost capture --output node.tar.zst")]
 pub(super) struct Capture {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     /// Write to FILE, which must not be there yet; `-` for standard output [default: csihost-<host>-<date>.tar.zst]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -30,7 +31,7 @@ pub(super) async fn run(args: &Capture) -> Result<End> {
     }
     // On standard error: standard output may be the archive.
     for unread in &scene.unread {
-        eprintln!("csihost: could not be read: {}: {}", unread.path, unread.error);
+        report::stderr(&format!("csihost: could not be read: {}: {}", unread.path, unread.error));
     }
     Ok(End::Done)
 }

@@ -5,6 +5,7 @@ use crate::engine;
 use crate::model::contract::Contract;
 use crate::model::finding::{CheckStatus, Finding, ready};
 use crate::model::node::Node;
+use crate::report;
 use crate::report::npd::{self, Verdict};
 use crate::report::style::{Colour, paint, stdout_colours};
 use crate::report::table;
@@ -16,7 +17,7 @@ use serde::Serialize;
 #[command(after_help = "Example: csihost check --json >node.json")]
 pub(super) struct Check {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     /// Print JSON (schema 1)
     #[arg(long)]
     json: bool,
@@ -76,7 +77,7 @@ async fn npd(args: &Check) -> Result<End> {
     let (verdict, line) = match looked {
         Ok(inspection) => npd::verdict(&inspection.seen.findings),
         Err(error) => {
-            eprintln!("csihost: {error:#}");
+            report::stderr(&format!("csihost: {error:#}"));
             (Verdict::Unknown, npd::failure(&format!("{error:#}")))
         }
     };

@@ -13,7 +13,7 @@ use serde::Serialize;
 #[command(after_help = "Example: csihost map --format svg >node.svg")]
 pub(super) struct Map {
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     /// How it is drawn: for a terminal, for graphviz, for a browser
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,

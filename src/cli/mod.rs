@@ -16,9 +16,9 @@ mod run;
 mod status;
 mod undo;
 
-use crate::engine::{self, Config};
+use crate::engine::{self, Config, access};
 use crate::model::facts::Mode;
-use crate::report::journal;
+use crate::report::{self, journal};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -28,6 +28,9 @@ use std::process::ExitCode;
 #[derive(Debug, Parser)]
 #[command(name = "csihost", version, max_term_width = 100)]
 struct Cli {
+    /// The record of accesses of the process that supervises this one
+    #[arg(long, hide = true, value_name = "FD")]
+    supervised: Option<u32>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -139,23 +142,48 @@ impl From<End> for ExitCode {
 pub fn main() -> ExitCode {
     // clap itself ends with 2 where the usage is wrong.
     let cli = Cli::parse();
-    journal::start();
-    // One thread: a turn is short, waits for few things, and shares nothing.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(cli.verb)),
+    let recorded = cli.supervised.map_or(Ok(()), access::begin);
+    journal::start(access::is_journal_left_out());
+    let result = match recorded {
         Err(error) => Err(error.into()),
+        Ok(()) if cli.supervised.is_none() && cli.verb.is_supervised() => {
+            supervise(matches!(cli.verb, Verb::Run(_)))
+        }
+        Ok(()) => begin(cli.verb),
     };
     match result {
-        Ok(end) => end.into(),
+        Ok(end) => end,
         Err(error) => {
-            eprintln!("csihost: {error:#}");
+            report::stderr(&format!("csihost: {error:#}"));
             match error.downcast_ref::<engine::ConfigError>() {
                 Some(_) => ExitCode::from(BAD_CONFIG),
                 None => End::Failed.into(),
             }
         }
     }
+}
+
+/// Does the work of a verb in this process.
+fn begin(verb: Verb) -> Result<ExitCode> {
+    // One thread: a turn is short, waits for few things, and shares nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .on_thread_park(access::park)
+        .on_thread_unpark(access::unpark)
+        .build()?;
+    runtime.block_on(run(verb)).map(Into::into)
+}
+
+/// Does it in another process, whose accesses have a deadline.
+fn supervise(is_agent: bool) -> Result<ExitCode> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let ended = runtime.block_on(engine::supervise(&arguments, is_agent))?;
+    Ok(match ended {
+        engine::Ended::Code(code) => code.into(),
+        // The signal has ended this process, unless it ignores that one.
+        engine::Ended::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1).into(),
+    })
 }
 
 /// The command line, for what is made of it when packages are built: completions of shells.
@@ -184,7 +212,33 @@ async fn run(verb: Verb) -> Result<End> {
     }
 }
 
+impl Verb {
+    /// True for verbs that look at this node's processes and mounts.
+    fn is_supervised(&self) -> bool {
+        match self {
+            Self::Run(_) | Self::Probe(_) => true,
+            Self::Apply(args) => args.common.is_live(),
+            Self::Check(args) => args.common.is_live(),
+            Self::Map(args) => args.common.is_live(),
+            Self::Capture(args) => args.common.is_live(),
+            Self::Plan(args) | Self::Detect(args) => args.common.is_live(),
+            Self::Undo(args) => args.is_live(),
+            Self::Compare(_)
+            | Self::Profile(_)
+            | Self::Status(_)
+            | Self::GraftInto(_)
+            | Self::Gate(_)
+            | Self::UnmountVolume
+            | Self::AlignState => false,
+        }
+    }
+}
+
 impl Common {
+    fn is_live(&self) -> bool {
+        self.root.is_none()
+    }
+
     fn open(&self) -> Result<(engine::Host, Config)> {
         let host = engine::Host::open(self.root.as_deref())?;
         let config = engine::load(&host, self.config.as_deref())?;

@@ -2,6 +2,7 @@
 
 use super::{End, output};
 use crate::engine::{self, Host, Listed};
+use crate::report;
 use crate::report::style::{Colour, paint, stdout_colours};
 use crate::report::table;
 use anyhow::{Result, bail};
@@ -98,7 +99,7 @@ fn list(args: &List) -> Result<End> {
         false => output::print(&text(&profiles, chosen, stdout_colours()))?,
     }
     for error in &errors {
-        eprintln!("csihost: {error}");
+        report::stderr(&format!("csihost: {error}"));
     }
     Ok(if errors.is_empty() { End::Done } else { End::BadConfig })
 }
@@ -171,7 +172,7 @@ fn show(args: &Show) -> Result<End> {
     match &read.profile {
         Ok(_) => Ok(End::Done),
         Err(error) => {
-            eprintln!("csihost: {error}");
+            report::stderr(&format!("csihost: {error}"));
             Ok(End::BadConfig)
         }
     }
@@ -181,7 +182,7 @@ fn validate(args: &Validate) -> End {
     let mut end = End::Done;
     for file in &args.files {
         if let Err(error) = engine::validate_profile(file) {
-            eprintln!("csihost: {error}");
+            report::stderr(&format!("csihost: {error}"));
             end = End::BadConfig;
         }
     }

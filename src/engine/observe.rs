@@ -7,6 +7,7 @@ use super::leftovers::leftovers;
 use super::plugins::plugins;
 use super::pods::{names_of_pods, pods_of};
 use super::receipt;
+use super::unanswered::left_out;
 use crate::checks;
 use crate::host::Host;
 use crate::host::process::Proc;
@@ -125,6 +126,7 @@ pub(super) async fn observe<M: ServiceManager>(
         next_start: aligns.then(|| next_start(host, &said.configuration)),
         grafted: receipt.grafted_names(),
         undoing: receipt.undo_pending,
+        left_out: proc.as_ref().map(left_out).transpose()?.unwrap_or_default(),
         restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)
     };
@@ -216,7 +218,7 @@ fn fetch(host: &Host, facts: &mut Facts, interests: &Interests) {
         facts.dirs.entry(path.clone()).or_insert_with(|| host.directory(path));
     }
     for path in &interests.surveys {
-        facts.surveys.entry(path.clone()).or_insert_with(|| host.survey(path));
+        facts.surveys.entry(path.clone()).or_insert_with(|| host.survey(path, &facts.mounts));
     }
     for path in &interests.files {
         facts.files.entry(path.clone()).or_insert_with(|| host.file(path));

@@ -2,6 +2,7 @@
 //! kubelet's mount namespace and in that of each plugin, and looks where it is seen.
 
 use super::config::Config;
+use super::lock::lock;
 use super::plugins::Tables;
 use super::turn::look;
 use crate::host::probe::{Held, Pair, UNDER};
@@ -27,13 +28,7 @@ pub async fn probe(host: &Host, config: &Config) -> Result<Proof> {
     if host.mode() == Mode::Offline {
         bail!("a probe mounts: it is for the running host alone");
     }
-    let _lock = match host.lock()? {
-        Ok(lock) => lock,
-        Err(waiting) => {
-            journal::waiting();
-            waiting.wait()?
-        }
-    };
+    let _lock = lock(host).await?;
     let proc = host.proc()?.context("there is no /proc here")?;
     let host_door = host_door(&proc)?;
     let mut removed: Vec<HostPath> = clean_with(host, &host_door)?.into_iter().collect();

@@ -4,6 +4,7 @@ use super::apply::Writer;
 use super::config::Config;
 use super::gate;
 use super::kubelet::Said;
+use super::lock::lock;
 use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
 use super::receipt::{self, Store};
@@ -99,13 +100,7 @@ pub(super) async fn look_with<M: ServiceManager>(
 /// One whole turn: observe, decide, apply, verify.
 pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     let started = Instant::now();
-    let _lock = match host.lock()? {
-        Ok(lock) => lock,
-        Err(waiting) => {
-            journal::waiting();
-            waiting.wait()?
-        }
-    };
+    let _lock = lock(host).await?;
     super::probe::clean(host);
     if receipt::load(host)?.undo_pending {
         if config.boot && host.mode() == Mode::Live {

@@ -12,6 +12,7 @@ mod unmount;
 use super::apply::is_systemds;
 use super::config::Config;
 use super::gate;
+use super::lock::lock;
 use super::manager::{Manager, manager};
 use super::receipt::Store;
 use crate::host::Host;
@@ -72,13 +73,7 @@ pub struct Undoing {
 
 /// Undoes everything in the receipt that can be undone.
 pub async fn undo(host: &Host, config: &Config) -> Result<Undoing> {
-    let _lock = match host.lock()? {
-        Ok(lock) => lock,
-        Err(waiting) => {
-            journal::waiting();
-            waiting.wait()?
-        }
-    };
+    let _lock = lock(host).await?;
     let store = Store::open(host)?;
     if store.receipt.is_empty() {
         store.remove()?;

@@ -1,7 +1,7 @@
 //! Edge: the way into the mount namespace of a process.
 
 use super::process::Proc;
-use super::{HostError, Result};
+use super::{HostError, Result, access};
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::{OFlag, openat};
@@ -27,6 +27,11 @@ impl Proc<'_> {
             openat(self.handle(), path.as_str(), flags | OFlag::O_CLOEXEC, Bits::empty())
                 .map_err(|errno| HostError { tried: "open", path: format!("/proc/{path}"), errno })
         };
+        self.accesses(pid).map_err(|errno| HostError {
+            tried: "open",
+            path: format!("/proc/{pid}/root"),
+            errno,
+        })?;
         let namespace = open("ns/mnt", OFlag::O_RDONLY);
         let root = open("root", OFlag::O_PATH | OFlag::O_DIRECTORY);
         let gone = |errno: Errno| matches!(errno, Errno::ENOENT | Errno::ESRCH);
@@ -97,6 +102,7 @@ impl Door {
             chroot(".")
         };
         let task = || {
+            access::below(self.pid);
             enter().map_err(failed)?;
             act()
         };

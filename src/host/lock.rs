@@ -6,11 +6,13 @@ use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::Mode as Bits;
+use nix::sys::stat::{Mode as Bits, fstat};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
+/// The lock of a live host.
+const LOCK: &str = "/run/csihost/lock";
 /// What closes or opens gates takes milliseconds.
 const GATE_PATIENCE: Duration = Duration::from_secs(3);
 /// How often its lock is tried.
@@ -22,19 +24,12 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
-/// Somebody else holds the lock; [`Waiting::wait`] waits for it.
-#[derive(Debug)]
-pub struct Waiting {
-    file: File,
-    path: HostPath,
-}
-
 impl Host {
-    /// Takes the lock of this host, or says that it must be waited for.
+    /// Takes the lock of this host; `None` while somebody else holds it.
     ///
     /// On a live host it is a file in /run/csihost; offline the root directory itself, so that
     /// no lock file ends up in an image.
-    pub fn lock(&self) -> Result<std::result::Result<Lock, Waiting>> {
+    pub fn lock(&self) -> Result<Option<Lock>> {
         let (path, file) = match self.mode() {
             Mode::Offline => {
                 let failed = |error: std::io::Error| HostError {
@@ -45,15 +40,34 @@ impl Host {
                 (HostPath::root(), self.root.try_clone().map_err(failed)?)
             }
             Mode::Live => {
-                let path = HostPath::from("/run/csihost/lock");
+                let path = HostPath::from(LOCK);
                 let fd = self.lock_file(&path)?;
                 (path, fd)
             }
         };
         match Flock::lock(File::from(file), FlockArg::LockExclusiveNonblock) {
-            Ok(file) => Ok(Ok(Lock { _file: file })),
-            Err((file, Errno::EWOULDBLOCK)) => Ok(Err(Waiting { file, path })),
+            // A file that was removed is no lock any more: the next attempt finds the new one.
+            Ok(file) => {
+                let is_removed = fstat(&*file).is_ok_and(|stat| stat.st_nlink == 0);
+                Ok((!is_removed).then_some(Lock { _file: file }))
+            }
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
             Err((_, errno)) => Err(failed("lock", &path)(errno)),
+        }
+    }
+
+    /// The process that holds the lock of a live host, where that is known (proc_locks(5)).
+    pub fn lock_holder(&self) -> Option<i32> {
+        (self.mode() == Mode::Live).then_some(())?;
+        let inode = self.file_id(&HostPath::from(LOCK))?.inode;
+        holder(&self.proc().ok()??.locks()?, inode)
+    }
+
+    /// Gives the lock up that a process holds which cannot be ended, and which does nothing any more.
+    pub fn abandon_lock(&self, pid: i32) -> Result<()> {
+        match self.lock_holder() == Some(pid) {
+            true => self.remove_file(&HostPath::from(LOCK)),
+            false => Ok(()),
         }
     }
 
@@ -82,16 +96,31 @@ impl Host {
     }
 }
 
-impl Waiting {
-    /// Waits until the other one is done.
-    pub fn wait(self) -> Result<Lock> {
-        let Self { mut file, path } = self;
-        loop {
-            match Flock::lock(file, FlockArg::LockExclusive) {
-                Ok(file) => return Ok(Lock { _file: file }),
-                Err((again, Errno::EINTR)) => file = again,
-                Err((_, errno)) => return Err(failed("lock", &path)(errno)),
-            }
-        }
+/// The process with a flock(2) lock on the file with this inode, by the text of /proc/locks.
+fn holder(locks: &[u8], inode: u64) -> Option<i32> {
+    let text = std::str::from_utf8(locks).ok()?;
+    text.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // "1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF"; a process that waits has "->" after the number.
+        let [_, "FLOCK", _, _, pid, file, ..] = fields.as_slice() else { return None };
+        let found = file.rsplit(':').next()?.parse() == Ok(inode);
+        pid.parse().ok().filter(|_| found)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_who_has_the_lock_and_not_who_waits_for_it() {
+        let locks = b"1: POSIX  ADVISORY  WRITE 10 00:17:77 0 EOF
+2: FLOCK  ADVISORY  WRITE 20 00:17:78 0 EOF
+3: -> FLOCK  ADVISORY  WRITE 30 00:17:77 0 EOF
+4: FLOCK  ADVISORY  WRITE 40 00:17:77 0 EOF
+";
+        assert_eq!(holder(locks, 77), Some(40));
+        assert_eq!(holder(locks, 78), Some(20));
+        assert_eq!(holder(locks, 79), None);
     }
 }

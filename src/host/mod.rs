@@ -23,6 +23,7 @@ mod program;
 mod read;
 mod ready;
 mod run;
+mod signals;
 mod survey;
 mod tree;
 mod walk;
@@ -33,19 +34,22 @@ mod writers;
 #[cfg(test)]
 mod tests;
 
+pub mod access;
 pub mod probe;
 pub mod process;
+pub mod worker;
 
 pub use door::Door;
 pub use events::{Events, Touched, Watched};
 pub use first::monotonic_usec;
-pub use lock::{Lock, Waiting};
+pub use lock::Lock;
 pub use mount_rows::MountRows;
 pub use mounts_watch::MountsWatch;
 pub use output::save_new;
 pub use pidfd::Exits;
 pub use read::{Named, read_argument, read_report};
 pub use run::Started;
+pub use signals::Signals;
 pub use tree::{Asked, Kind, Meta};
 pub use watch::Watch;
 
@@ -67,6 +71,8 @@ pub struct Host {
     owner: (u32, u32),
     /// The paths that were asked for, where somebody wants to know.
     asked: Option<Mutex<Asked>>,
+    /// The process whose root directory it is, where it is not the host's own.
+    of: Option<i32>,
 }
 
 /// A file-system operation that failed: what, on what, and why.
@@ -97,6 +103,7 @@ impl fmt::Display for HostError {
             }
             nix::Error::EPERM => write!(f, " (is it immutable? see lsattr)"),
             nix::Error::EACCES => write!(f, " (csihost needs to be root)"),
+            nix::Error::ETIMEDOUT => write!(f, " (it did not answer; csihost check names it)"),
             _ => Ok(()),
         }
     }
@@ -127,7 +134,7 @@ impl Host {
             Mode::Live => (0, 0),
             Mode::Offline => (stat.st_uid, stat.st_gid),
         };
-        Ok(Self { root, mode, owner, asked: None })
+        Ok(Self { root, mode, owner, asked: None, of: None })
     }
 
     /// Live or offline.

@@ -9,7 +9,7 @@ use super::diag::Diag;
 use super::proc_text::{arguments, inode_of, start_time, status, uptime, watches};
 use super::read::io_failed;
 use super::walk::Last;
-use super::{Host, HostError, Result, failed, open_in};
+use super::{Host, HostError, Result, access, failed, open_in};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use crate::model::process::{Namespaces, Process};
@@ -18,14 +18,20 @@ use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode as Bits, fstatat};
 use nix::unistd::read;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
 pub(super) const LARGEST: u64 = 32 << 20;
+
+/// As many bytes of the arguments of one process are read. execve(2) takes a few MiB, but a process can show more, and
+/// a kubelet or a plugin has some KiB.
+const LONGEST: u64 = 512 << 10;
 
 /// As many watches are kept: a kubelet has one for each control group of each container.
 const WATCHES: usize = 1 << 16;
@@ -35,6 +41,8 @@ const WATCHES: usize = 1 << 16;
 pub struct Proc<'a> {
     host: &'a Host,
     dir: OwnedFd,
+    /// Processes that show more arguments than are read.
+    too_long: Mutex<BTreeSet<i32>>,
 }
 
 /// What else came of reading what a process holds.
@@ -63,7 +71,7 @@ impl Host {
             return Ok(None);
         }
         let dir = walked.open(self, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed("open", &path))?;
-        Ok(Some(Proc { host: self, dir }))
+        Ok(Some(Proc { host: self, dir, too_long: Mutex::default() }))
     }
 }
 
@@ -73,6 +81,7 @@ impl Heads<'_> {
 
     /// The beginning of the arguments of `pid`; `None` if there is no such process any more.
     pub fn read(&mut self, pid: i32) -> Option<&[u8]> {
+        self.proc.accesses(pid).ok()?;
         self.name.clear();
         write!(self.name, "{pid}/cmdline").ok()?;
         match self.proc.host.mode() {
@@ -122,8 +131,12 @@ impl Proc<'_> {
 
     /// Reads /proc/`name` whole into `buffer`, which is emptied first.
     pub fn read(&self, name: &str, buffer: &mut Vec<u8>) -> Result<()> {
+        self.read_at_most(name, buffer, LARGEST)
+    }
+
+    fn read_at_most(&self, name: &str, buffer: &mut Vec<u8>, most: u64) -> Result<()> {
         buffer.clear();
-        let read = self.open_file(name)?.take(LARGEST).read_to_end(buffer);
+        let read = self.open_file(name)?.take(most).read_to_end(buffer);
         read.map(|_| ()).map_err(|error| io_failed("read", &HostPath::from("/proc").join(name))(error))
     }
 
@@ -144,8 +157,38 @@ impl Proc<'_> {
     }
 
     /// The arguments of a process, as the kernel shows them.
+    ///
+    /// # Errors
+    /// `E2BIG`: there are more of them than are read.
     pub fn cmdline(&self, pid: i32) -> Result<Vec<u8>> {
-        self.read_new(&format!("{pid}/cmdline"))
+        self.accesses(pid)
+            .map_err(failed("read", &HostPath::from("/proc").join(format!("{pid}/cmdline"))))?;
+        let name = format!("{pid}/cmdline");
+        let mut text = Vec::new();
+        self.read_at_most(&name, &mut text, LONGEST + 1)?;
+        if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST {
+            if let Ok(mut too_long) = self.too_long.lock() {
+                too_long.insert(pid);
+            }
+            return Err(HostError { tried: "read", path: format!("/proc/{name}"), errno: Errno::E2BIG });
+        }
+        Ok(text)
+    }
+
+    /// The processes whose arguments were asked for, and are too long to be read.
+    pub fn too_long(&self) -> BTreeSet<i32> {
+        self.too_long.lock().map(|too_long| too_long.clone()).unwrap_or_default()
+    }
+
+    /// Records that the arguments or the root directory of a process are accessed.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT`: it is left out.
+    pub(super) fn accesses(&self, pid: i32) -> nix::Result<()> {
+        match self.host.mode() {
+            Mode::Live => access::process(pid, |pid| self.process_id(pid)),
+            Mode::Offline => Ok(()),
+        }
     }
 
     fn read_new(&self, name: &str) -> Result<Vec<u8>> {
@@ -160,6 +203,11 @@ impl Proc<'_> {
                 .map_err(|errno| HostError { tried: "read the link", path: format!("/proc/{name}"), errno }),
             Mode::Offline => self.host.link(&HostPath::from("/proc").join(name)),
         }
+    }
+
+    /// The text of /proc/locks.
+    pub(super) fn locks(&self) -> Option<Vec<u8>> {
+        self.read_new("locks").ok()
     }
 
     /// The host's mount table, as text.
@@ -218,11 +266,10 @@ impl Proc<'_> {
             let path = format!("/proc/{pid}/status");
             return Err(HostError { tried: "understand", path, errno: Errno::EINVAL });
         };
-        let comm = self.read_new(&format!("{pid}/comm")).unwrap_or_default();
         let process = Process {
             pid,
             start,
-            comm: comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec(),
+            comm: self.comm(pid),
             args: arguments(cmdline),
             exe: self.link(&format!("{pid}/exe")).ok(),
             uid: status.uid,
@@ -251,6 +298,12 @@ impl Proc<'_> {
     /// The arguments of a process; `None` if it is gone.
     pub fn arguments_of(&self, pid: i32) -> Option<Vec<Vec<u8>>> {
         self.cmdline(pid).ok().map(|text| arguments(&text))
+    }
+
+    /// The name of a process, as the kernel shows it; empty if it is gone.
+    pub fn comm(&self, pid: i32) -> Vec<u8> {
+        let comm = self.read_new(&format!("{pid}/comm")).unwrap_or_default();
+        comm.strip_suffix(b"\n").unwrap_or(&comm).to_vec()
     }
 
     /// The text of /proc/PID/cgroup; empty if it is gone.
@@ -294,6 +347,7 @@ impl Proc<'_> {
     /// Which directory is the root of a process; `None` where that cannot be asked, and in a scene.
     pub fn root_id(&self, pid: i32) -> Option<(u64, u64)> {
         (self.host.mode() == Mode::Live).then_some(())?;
+        self.accesses(pid).ok()?;
         let stat = fstatat(&self.dir, format!("{pid}/root").as_str(), AtFlags::empty()).ok()?;
         Some((stat.st_dev, stat.st_ino))
     }
@@ -310,13 +364,15 @@ impl Proc<'_> {
 
     /// The file system as a process sees it: its root directory, in its mount namespace.
     fn view(&self, pid: i32) -> nix::Result<Host> {
+        self.accesses(pid)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = openat(&self.dir, format!("{pid}/root").as_str(), flags, Bits::empty())?;
-        Ok(Host { root, mode: Mode::Live, owner: self.host.owner, asked: None })
+        Ok(Host { root, mode: Mode::Live, owner: self.host.owner, asked: None, of: Some(pid) })
     }
 
     /// Opens the program of a process.
     pub(super) fn open_exe(&self, pid: i32) -> nix::Result<std::fs::File> {
+        self.accesses(pid)?;
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         openat(&self.dir, format!("{pid}/exe").as_str(), flags, Bits::empty()).map(std::fs::File::from)
     }

@@ -57,7 +57,7 @@ impl Host {
     /// The same host, for what nobody wants to know: files that decide nothing.
     pub fn aside(&self) -> Result<Self> {
         let root = self.root.try_clone().map_err(io_failed("open", &HostPath::root()))?;
-        Ok(Self { root, mode: self.mode, owner: self.owner, asked: None })
+        Ok(Self { root, mode: self.mode, owner: self.owner, asked: None, of: self.of })
     }
 
     /// The paths that were asked for since.

@@ -5,7 +5,8 @@
 //! missing before Linux 5.6 (RancherOS 1.5 has 4.14), and tells neither the resolved path nor
 //! who may write on the way.
 
-use super::{Host, Result, failed, open_in, stat_in};
+use super::{Host, Result, access, failed, open_in, stat_in};
+use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::{OFlag, readlinkat};
@@ -96,6 +97,8 @@ impl Host {
 
     /// The same, not noted as asked for.
     pub(super) fn walk_below(&self, path: &HostPath, last: Last) -> nix::Result<Walked> {
+        self.accesses(path.as_bytes())?;
+        let compares = self.mode == Mode::Live && self.of.is_none() && access::mounts_are_left_out();
         let mut todo: VecDeque<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         let mut dirs = vec![self.start()?];
         let (mut links, mut left) = (0, Vec::new());
@@ -108,6 +111,9 @@ impl Host {
                     continue;
                 }
                 _ => {}
+            }
+            if compares && access::is_left_out(&named(&dirs, &name)) {
+                return Err(Errno::ETIMEDOUT);
             }
             let dir = dirs.last().map_or(self.root(), |step| step.fd.as_fd());
             let stat = match stat_in(dir, &name) {
@@ -132,6 +138,9 @@ impl Host {
                     for part in target.split(|&b| b == b'/').rev() {
                         todo.push_front(part.to_vec());
                     }
+                    self.accesses(
+                        todo.iter().fold(path_of(&dirs, dirs.len()), |path, name| path.join(name)).as_bytes(),
+                    )?;
                 }
                 _ if at_end => {
                     return Ok(Walked { dirs, name, found: Some(stat), missing: Vec::new(), left });
@@ -153,6 +162,22 @@ impl Host {
         Ok(Walked { dirs, name: step.name, found: Some(step.stat), missing: Vec::new(), left })
     }
 
+    /// Records the access to `path`.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT`: it is of a process that is left out.
+    fn accesses(&self, path: &[u8]) -> nix::Result<()> {
+        match (self.mode, self.of, process_in(path)) {
+            (Mode::Offline, ..) => {}
+            (Mode::Live, Some(pid), _) => access::below(pid),
+            (Mode::Live, None, Some(pid)) => {
+                access::process(pid, |pid| self.proc().ok()??.process_id(pid))?;
+            }
+            (Mode::Live, None, None) => access::path(path),
+        }
+        Ok(())
+    }
+
     fn start(&self) -> nix::Result<Step> {
         let fd = self
             .root()
@@ -161,6 +186,19 @@ impl Host {
         let stat = fstat(&fd)?;
         Ok(Step { fd, name: Vec::new(), stat })
     }
+}
+
+/// The process whose address space or root directory a path in /proc leads to.
+fn process_in(path: &[u8]) -> Option<i32> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let mut parts = rest.splitn(3, |&b| b == b'/');
+    let pid = std::str::from_utf8(parts.next()?).ok()?.parse().ok()?;
+    matches!(parts.next()?, b"cmdline" | b"environ" | b"root" | b"maps").then_some(pid)
+}
+
+/// The path of `name` in the last of `dirs`.
+fn named(dirs: &[Step], name: &[u8]) -> HostPath {
+    path_of(dirs, dirs.len()).join(name)
 }
 
 fn path_of(dirs: &[Step], index: usize) -> HostPath {

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 35] = [
+pub const CHECKS: [(&str, &str); 36] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -40,6 +40,7 @@ pub const CHECKS: [(&str, &str); 35] = [
     ("driver-not-registered", "whether each driver that runs registers with this kubelet"),
     ("driver-before-bridge", "whether the containers of each driver were made after the bridge"),
     ("graft-gate", "whether the kubelet can reach the drivers that csihost grafts"),
+    ("unanswered", "whether each process and mount that csihost has to look at answers in time"),
 ];
 
 /// The check of a module has the module's name in it.

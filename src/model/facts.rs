@@ -10,6 +10,7 @@ use super::mount::MountTable;
 use super::path::HostPath;
 use super::receipt::{BridgeRecord, InitiatorRecord};
 use super::runtime::Runtime;
+use super::unanswered::LeftOut;
 use super::unit::{ActiveState, UnitName, Units};
 use super::volumes::Leftover;
 use std::collections::{BTreeMap, BTreeSet};
@@ -159,6 +160,8 @@ pub struct Facts {
     pub grafted: BTreeSet<String>,
     /// Volumes that are mounted for pods which are gone.
     pub leftovers: Vec<Leftover>,
+    /// What did not answer in time: nothing else of it is known.
+    pub left_out: Vec<LeftOut>,
     /// An undo waits for volumes: what they depend on stays.
     pub undoing: bool,
     /// Whether the kubelet may be restarted in this turn, where a setting waits for that.
@@ -201,6 +204,7 @@ impl Facts {
             next_start: None,
             grafted: BTreeSet::new(),
             leftovers: Vec::new(),
+            left_out: Vec::new(),
             undoing: false,
             restart_kubelet: false,
         }

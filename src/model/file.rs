@@ -114,6 +114,8 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// How many levels below the start are looked into. The kubelet's own trees have at most a dozen.
+    pub const DEPTH: usize = 32;
     /// How many directories are looked into.
     pub const DIRECTORIES: usize = 10_000;
     /// How many names of each kind are kept.

@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod runtime;
 pub mod service;
 pub mod status;
+pub mod unanswered;
 pub mod unit;
 pub mod unit_file;
 pub mod volumes;

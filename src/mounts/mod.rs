@@ -1,5 +1,6 @@
 //! Mounts, pure: what mount tables say, and the units that csihost makes mounts with.
 
+pub mod answer;
 pub mod bridge;
 pub mod contract;
 pub mod fstab;

@@ -12,15 +12,25 @@ use crate::model::status::{Status, TurnResult};
 use std::fmt;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber, error, info, warn};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+/// The journal does not answer.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
 /// Sends events to the journal where stderr is the journal's, else to stderr as text.
 ///
-/// Called once, before anything is told.
-pub fn start() {
-    let native = stderr_is_journal().then(native).flatten();
+/// Called once, before anything is told. Where `is_silent` is true, nothing is sent to the journal, which does not answer.
+pub fn start(is_silent: bool) {
+    let is_journal = stderr_is_journal();
+    if is_silent && is_journal {
+        SILENT.store(true, Ordering::Relaxed);
+        return;
+    }
+    let native = is_journal.then(native).flatten();
     let set = match native {
         Some(layer) => tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)),
         None => {
@@ -29,6 +39,11 @@ pub fn start() {
         }
     };
     debug_assert!(set.is_ok(), "the subscriber is set once");
+}
+
+/// True if standard error is the journal's, and the journal does not answer.
+pub(super) fn is_silent() -> bool {
+    SILENT.load(Ordering::Relaxed)
 }
 
 fn native() -> Option<tracing_journald::Layer> {
@@ -76,7 +91,7 @@ impl<S: Subscriber> Layer<S> for Plain {
             Level::WARN => Colour::Yellow,
             _ => Colour::Plain,
         };
-        eprintln!("{}", paint(&message.0, colour, self.colours));
+        super::stderr(&paint(&message.0, colour, self.colours));
     }
 }
 
@@ -186,7 +201,7 @@ pub fn unsettled(kind: &str, target: &str) {
 pub fn verdict(status: &Status) {
     new_verdict(status);
     if stderr_is_journal() {
-        eprintln!("{}", status.verdict);
+        super::stderr(&status.verdict);
     }
 }
 
@@ -224,8 +239,9 @@ pub fn undo_ended(text: &str) {
 }
 
 /// Another csihost works on this host.
-pub fn waiting() {
-    info!(MESSAGE_ID = messages::WAITING, "another csihost is at work; waiting for it to end");
+pub fn waiting(holder: Option<i32>) {
+    let holder = holder.map_or_else(String::new, |pid| format!(" (process {pid})"));
+    info!(MESSAGE_ID = messages::WAITING, "another csihost is at work{holder}; waiting for it to end");
 }
 
 /// From now on the same is told at most once a minute, with how often it came.
@@ -296,6 +312,20 @@ pub fn runtime(connected: bool, text: &str) {
         true => info!(MESSAGE_ID = messages::RUNTIME, "{text}"),
         false => warn!(MESSAGE_ID = messages::RUNTIME, "{text}"),
     }
+}
+
+/// A process or a mount did not answer. `is_gone` is false where the process of csihost that waited could not be ended.
+pub fn unanswered(object: &str, elapsed: Duration, is_gone: bool) {
+    let rest = match is_gone {
+        true => "",
+        false => "; a process of csihost that waits for it cannot be ended, and is left behind",
+    };
+    warn!(
+        MESSAGE_ID = messages::UNANSWERED,
+        CSIHOST_TARGET = object,
+        "{object} does not answer after {:.1} s and is left out{rest}",
+        elapsed.as_secs_f64()
+    );
 }
 
 /// A new container was given the kubelet root path.

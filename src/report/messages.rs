@@ -45,10 +45,12 @@ pub const UNWATCHED: &str = "d674866c5bde4a21a391cd390efe2e75";
 pub const NO_METRICS: &str = "5636cc1420e044edbf3f1906e9130ae0";
 /// The connection to the container runtime began or ended.
 pub const RUNTIME: &str = "5034725efdc14f98858e3bd69c39b78e";
+/// A process or a mount did not answer, and is left out.
+pub const UNANSWERED: &str = "b5a266a3bbc94243a543b58c7b415ed0";
 
 /// All of them, with the names that the message catalog's test knows them by.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &str); 22] = [
+pub(super) const ALL: [(&str, &str); 23] = [
     ("DONE", DONE),
     ("FAILED", FAILED),
     ("SKIPPED", SKIPPED),
@@ -71,6 +73,7 @@ pub(super) const ALL: [(&str, &str); 22] = [
     ("UNWATCHED", UNWATCHED),
     ("NO_METRICS", NO_METRICS),
     ("RUNTIME", RUNTIME),
+    ("UNANSWERED", UNANSWERED),
 ];
 
 #[cfg(test)]

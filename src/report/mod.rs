@@ -9,3 +9,14 @@ pub mod npd;
 pub mod style;
 pub mod table;
 pub mod textfile;
+
+use std::io::Write;
+
+/// Writes a line to standard error. Nobody may read it any more, or the disk that it goes to may be full: what csihost
+/// does is not ended by that.
+pub fn stderr(line: &str) {
+    if journal::is_silent() {
+        return;
+    }
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -25,6 +25,7 @@ mod suites {
     mod scenes;
     mod smoke;
     mod turn;
+    mod unanswered;
     mod undo;
     mod zypper;
 }

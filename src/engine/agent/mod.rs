@@ -13,6 +13,7 @@ mod window;
 
 use super::config::{Config, load};
 use super::gate;
+use super::lock::lock;
 use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
@@ -300,7 +301,7 @@ impl Agent<'_> {
         let work = async {
             let started = Instant::now();
             turns.close_gates(host, config, &connection).await;
-            let lock = match turns::lock(host).await {
+            let lock = match lock(host).await {
                 Ok(lock) => lock,
                 Err(error) => return (Err(error), config.clone()),
             };

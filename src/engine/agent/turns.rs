@@ -21,10 +21,7 @@ use crate::settings::Settings;
 use crate::systemd::Systemd;
 use anyhow::{Result, bail};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-/// How often the lock is tried while somebody else holds it: a command that runs for seconds at most.
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
+use std::time::Instant;
 
 /// What lasts from one turn of the agent to the next.
 #[derive(Debug, Default)]
@@ -259,22 +256,6 @@ impl Turns {
         };
         let seen = look_with::<Systemd>(host, config, Err(init)).await?;
         Ok((seen, Vec::new(), true))
-    }
-}
-
-/// The lock of the host, waited for without keeping a signal waiting.
-pub(super) async fn lock(host: &Host) -> Result<Lock> {
-    let mut told = false;
-    loop {
-        match host.lock()? {
-            Ok(lock) => return Ok(lock),
-            Err(_) => {
-                if !std::mem::replace(&mut told, true) {
-                    journal::waiting();
-                }
-                tokio::time::sleep(LOCK_PAUSE).await;
-            }
-        }
     }
 }
 

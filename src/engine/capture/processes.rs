@@ -15,6 +15,8 @@ use std::collections::HashMap;
 
 /// As in [`crate::host::process`]: nothing that a process can blow up is read beyond this.
 const LARGEST: u64 = 32 << 20;
+/// As many bytes of the arguments of one process are read; what follows them is missing in the snapshot.
+const LONGEST: u64 = 512 << 10;
 /// As many processes of one mount namespace as are kept: all of a container see the same.
 const OF_A_CONTAINER: usize = 4;
 /// As many processes of a scene.
@@ -41,7 +43,7 @@ pub(super) fn all(gathered: &mut Gathered<'_>, roots: &[HostPath]) -> Vec<Captur
             break;
         }
         // Gone by now, or a thread of the kernel's.
-        let Ok(arguments) = gathered.host.read_up_to(&proc(pid, "cmdline"), LARGEST) else { continue };
+        let Ok(arguments) = gathered.host.read_up_to(&proc(pid, "cmdline"), LONGEST) else { continue };
         let role = match () {
             () if pid == 1 => Some(Role::Init),
             () => match (detect::look(&arguments), by_arguments(&arguments)) {

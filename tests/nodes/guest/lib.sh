@@ -143,6 +143,12 @@ timed() {
     # shellcheck disable=SC2034 # for the caller
     took=$((${EPOCHREALTIME/./} - begin))
 }
+# agent_pid: the agent's process that does the work; the unit's main process supervises it.
+agent_pid() {
+    local main
+    main=$(systemctl show -P MainPID csihost)
+    [ "$main" != 0 ] && pgrep -P "$main"
+}
 # before_the_kubelet: at this boot the turn was over when the kubelet started.
 before_the_kubelet() {
     local turn start

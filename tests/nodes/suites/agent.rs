@@ -8,7 +8,7 @@ const AGENT: &str = "
     agent() {
         broken_node; install_csihost
         systemctl is-active csihost csihost-boot
-        pid=$(systemctl show -P MainPID csihost)
+        pid=$(agent_pid)
         idle
     }
     conf=/etc/iscsi/iscsid.conf
@@ -18,16 +18,17 @@ const AGENT: &str = "
     idle() {
         local before after try
         for try in {1..40}; do
-            before=$(cat /proc/$pid/task/*/status | grep ^voluntary); sleep 0.5
-            after=$(cat /proc/$pid/task/*/status | grep ^voluntary)
+            before=$(switches); sleep 0.5; after=$(switches)
             if [ \"$before\" = \"$after\" ] && flock -n /run/csihost/lock true; then return 0; fi
         done
         fail 'the agent does not come to rest'
     }
+    # switches: how often each thread of the agent has waited, and of the process that supervises it.
+    switches() { cat /proc/{$pid,$(ps -o ppid= -p $pid | tr -d ' ')}/task/*/status | grep ^voluntary; }
     told() { journalctl -q --no-pager -b -u csihost | grep -F -- \"$1\"; }
     verdict() { systemctl show -P StatusText csihost; }
     # The same process all the time, and nothing that it has changed is lost.
-    same_agent() { [ $(systemctl show -P MainPID csihost) = $pid ] || fail 'another process'; }
+    same_agent() { [ $(agent_pid) = $pid ] || fail 'another process'; }
 ";
 
 fn agent(script: &str) -> String {
@@ -168,7 +169,7 @@ fn a_kubelet_that_comes_later_gets_its_bridge() {
     container().option(&["--timeout", "300"]).run(&format!(
         "{AGENT}
          break_iscsi; install_csihost
-         pid=$(systemctl show -P MainPID csihost); idle; not_mounted
+         pid=$(agent_pid); idle; not_mounted
          kubelet
          eventually bridged; idle; ready; same_agent"
     ));
@@ -204,7 +205,7 @@ const CURE: &str = "
     printf '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n' >/etc/systemd/system/kubelet.service.d/root.conf
     root=$standard old=/var/lib/rancher/k3s/agent/kubelet
     line=\"$old/pods $standard/pods none bind 0 0\"
-    kubelet; install_csihost; pid=$(systemctl show -P MainPID csihost); idle
+    kubelet; install_csihost; pid=$(agent_pid); idle
     mkdir -p $old/pods; cp /etc/fstab fstab
 ";
 
@@ -293,14 +294,14 @@ fn it_ends_at_once_and_leaves_all_as_it_is() {
         "cat /proc/1/mountinfo >mounts; snapshot >before; soonest=9999999
          for i in 1 2 3 4 5; do
              begin=${EPOCHREALTIME/./}
-             kill -TERM $pid
-             while [ -d /proc/$pid ] && ! grep -q '^State:.Z' /proc/$pid/status; do :; done
+             main=$(systemctl show -P MainPID csihost); kill -TERM $main
+             while [ -d /proc/$main ] && ! grep -q '^State:.Z' /proc/$main/status; do :; done
              took=$((${EPOCHREALTIME/./} - begin))
              echo \"it took $took us\"
              [ $took -lt 5000000 ]; [ $took -gt $soonest ] || soonest=$took
              eventually eval '! systemctl is-active -q csihost'
              [ \"$(systemctl show -P Result csihost)\" = success ]
-             systemctl reset-failed csihost; systemctl start csihost; pid=$(systemctl show -P MainPID csihost); idle
+             systemctl reset-failed csihost; systemctl start csihost; pid=$(agent_pid); idle
          done
          # Of five times the soonest: what else this machine does in that moment counts too.
          [ $soonest -lt 100000 ]
@@ -308,7 +309,7 @@ fn it_ends_at_once_and_leaves_all_as_it_is() {
          for ms in 005 020 050 100 120 150 200; do
              systemctl stop iscsid.socket; umount $standard/pods
              sleep 0.$ms; systemctl stop csihost
-             systemctl reset-failed csihost; systemctl start csihost; pid=$(systemctl show -P MainPID csihost)
+             systemctl reset-failed csihost; systemctl start csihost; pid=$(agent_pid)
              eventually bridged; eventually iscsid_listens; idle
          done
          snapshot >after; same before after; ready",
@@ -319,10 +320,10 @@ fn it_ends_at_once_and_leaves_all_as_it_is() {
 #[ignore = "boots a node: make node"]
 fn when_nothing_happens_nothing_wakes_it_and_nothing_is_told() {
     let printed = agent(
-        "before=$(cat /proc/$pid/task/*/status | grep ^voluntary)
+        "before=$(switches)
          lines=$(journalctl -q --no-pager -u csihost | wc -l)
          sleep 20
-         [ \"$before\" = \"$(cat /proc/$pid/task/*/status | grep ^voluntary)\" ]
+         [ \"$before\" = \"$(switches)\" ]
          [ $lines = $(journalctl -q --no-pager -u csihost | wc -l) ]
          [ $lines -lt 12 ]
          echo \"resident: $(awk '/^VmRSS/ { print $2 }' /proc/$pid/status) KiB,\" \
@@ -391,7 +392,7 @@ fn prometheus_is_told_what_it_understands_and_nothing_wakes_for_it() {
          ln -s $dir /srv/link; metrics /srv/link/x.prom; eventually told 'through a link'; [ ! -e $dir/x.prom ]
          metrics $file; eventually metric 'csihost_ready 1'; idle; ready
          csihost undo >/dev/null; [ ! -e $file ]
-         systemctl start csihost; pid=$(systemctl show -P MainPID csihost); ready",
+         systemctl start csihost; pid=$(agent_pid); ready",
     );
 }
 
@@ -479,7 +480,7 @@ fn an_upgrade_restarts_the_agent_and_leaves_the_mounts() {
          sed -i 's/^Version: .*/Version: 99.0-1/' new/DEBIAN/control
          dpkg-deb -b new new.deb >/dev/null
          apt_get install ./new.deb
-         [ $(systemctl show -P MainPID csihost) != $pid ]
+         [ $(agent_pid) != $pid ]
          systemctl is-active csihost
          same mounts /proc/1/mountinfo
          # An administrator who disabled it keeps it so.

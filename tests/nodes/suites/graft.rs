@@ -191,7 +191,7 @@ fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_
     let printed = node().run(&format!(
         r#"{WORDS}
         runtime; broken_node; settings graft; install_csihost
-        string=$root agent=$(systemctl show -P MainPID csihost)
+        string=$root agent=$(agent_pid)
         bridged; eventually connected
         # Created while the runtime had no plugin: each is reported when it has started.
         nri=late
@@ -206,7 +206,7 @@ fn the_agent_grafts_a_plugin_that_starts_again_at_once_and_undo_takes_away_what_
         sort -n took | awk '{{ t[NR] = $1 }} END {{ print "grafted after, in ms: median " t[int((NR + 1) / 2)] ", most " t[NR] }}'
         # No right of the agent's: it has none to mount.
         [ $(($(awk '/^CapEff/ {{ print "0x" $2 }}' /proc/$agent/status) >> 21 & 1)) = 0 ]
-        [ $(systemctl show -P MainPID csihost) = $agent ]
+        [ $(agent_pid) = $agent ]
         journalctl -q --no-pager -u csihost | grep -F 'graft x.example'
 
         plugin $standard/plugins/x.example $standard:$standard:rshared

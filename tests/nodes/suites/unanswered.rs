@@ -1,0 +1,183 @@
+//! On real systemd in a container: processes and mounts that do not answer. A mount that nobody serves stands for a
+//! server that is gone: the kernel waits for it in the same way, and it ends when the test unmounts it.
+
+use crate::support::container;
+
+/// Words for scripts.
+const WORDS: &str = r#"
+    [ -e /dev/fuse ] || mknod /dev/fuse c 10 229
+    # silent PATH: from now on whoever accesses what is at PATH waits, until it is unmounted.
+    silent() {
+        local mode=40000 fuse
+        [ -d "$1" ] || mode=100444
+        exec {fuse}<>/dev/fuse
+        mount -i -n -t fuse -o fd=$fuse,rootmode=$mode,user_id=0,group_id=0,allow_other silent "$1"
+    }
+    # within SECONDS VERB...: csihost ends in time; its output is in the file said, its exit status in $rc.
+    within() {
+        local begin=$SECONDS most=$1
+        shift
+        rc=0; timeout -k 1 $((most + 5)) csihost "$@" >said 2>&1 || rc=$?
+        [ $((SECONDS - begin)) -le $most ] || { cat said; fail "csihost $* took $((SECONDS - begin)) s"; }
+    }
+    # A process that answers to nobody who reads its arguments; sets $process.
+    stuck() { sleep 1000 & process=$!; disown; silent /proc/$process/cmdline; }
+    loose() { umount -l /proc/$process/cmdline; kill $process; }
+"#;
+
+fn node(script: &str) {
+    container().shared_root().option(&["--timeout", "240"]).run(&format!("{WORDS}\n{script}"));
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_mount_without_an_answer_is_named_and_what_has_nothing_to_do_with_it_is_repaired() {
+    node(
+        r#"broken_node; install_program
+        volume=$standard/pods/0b8d/volumes/kubernetes.io~nfs/inventory
+        mkdir -p $volume; silent $volume
+        # The mount table decides: nobody accesses it.
+        for verb in 'check --json' plan detect map probe apply; do
+            within 2 $verb
+            if grep 'does not answer' said; then cat said; fail "$verb accesses it"; fi
+        done
+        says "$standard/pods: 1 mounts are below it" csihost check
+        iscsid_listens; umount -l $volume; rm -r $standard/pods
+
+        # At a directory of the bridge itself.
+        mkdir -p $standard/plugins; silent $standard/plugins
+        for verb in 'check --json' plan map probe apply; do
+            within 6 $verb
+            grep -F "the fuse mount at $standard/plugins does not answer" said || { cat said; fail "$verb"; }
+        done
+        says "umount --lazy --force '$standard/plugins'" csihost check
+        (csihost plan --json || :) 2>/dev/null | tr -d ' \n' | grep -F '"steps":[]'
+        eval "$(csihost check 2>/dev/null | grep -o "umount --lazy --force '[^']*'")"
+        csihost apply; bridged; ready; nothing_planned"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_process_whose_arguments_do_not_answer_is_left_out_and_named() {
+    node(
+        r#"broken_node; install_program; stuck
+        for verb in check plan detect map probe apply; do
+            within 6 $verb
+            grep -F "process $process does not answer" said || { cat said; fail "$verb"; }
+        done
+        bridged; iscsid_listens
+        # It may be a plugin: the node is not called ready, and who it is is said.
+        status 3 csihost check >said 2>/dev/null || fail ready
+        grep "^FAIL  unanswered  *process $process (sleep, user 0)" said
+        grep -F "cat /proc/$process/stack" said
+        within 6 undo; not_bridged
+        loose; csihost apply; bridged; ready; nothing_planned
+
+        # One that a user started is no plugin.
+        setpriv --reuid=1000 --regid=1000 --clear-groups sleep 1000 & process=$!; disown; sleep 0.3
+        silent /proc/$process/cmdline
+        within 6 check; grep "^WARN  unanswered  *process $process (sleep, user 1000)" said
+        loose
+
+        # The kubelet itself: nothing is decided without it, and nothing is changed.
+        process=$(systemctl show -P MainPID kubelet); silent /proc/$process/cmdline
+        umount $standard/pods; break_iscsi; snapshot >before
+        within 6 apply; [ $rc = 1 ]; grep -F 'may be the kubelet' said
+        snapshot | same before -
+        umount -l /proc/$process/cmdline; csihost apply; bridged; ready; nothing_planned"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn too_many_of_them_end_a_verb_in_time() {
+    node(
+        r#"broken_node; install_program
+        all=; for i in 1 2 3 4 5; do stuck; all+=" $process"; done
+        within 14 check; [ $rc = 1 ]; grep -F '5 objects do not answer' said
+        for process in $all; do loose; done"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_container_whose_files_do_not_answer_is_left_out() {
+    node(
+        r#". /share/plugin.sh
+        broken_node; install_csihost; bridged; systemctl stop csihost
+        # All that is below its root directory, where a plugin has the kubelet's directories.
+        container app 'app sleep 1000' "$standard:$standard:rslave"
+        exec {served}<>/dev/fuse
+        nsenter -t $pid -m -- mount -i -n -t fuse -o fd=$served,rootmode=40000,user_id=0,group_id=0,allow_other silent $standard
+        grep ' silent ' /proc/$pid/mountinfo
+        for verb in check plan map probe apply; do within 6 $verb; done
+        bridged; iscsid_listens"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn the_boot_unit_keeps_no_kubelet_waiting_and_the_agent_goes_on() {
+    node(
+        r#"broken_node; install_csihost; bridged; ready
+        worker=$(agent_pid) main=$(systemctl show -P MainPID csihost)
+        stuck
+        # The agent meets it in its next reconciliation, starts anew without it, and repairs.
+        systemctl stop iscsid.socket; eventually iscsid_listens
+        eventually eval '[ $(systemctl show -P MainPID csihost) != $main ]'
+        umount $standard/pods; eventually bridged
+        says "process $process" csihost status || says unanswered csihost status
+        journalctl -q --no-pager -u csihost | grep -F "process $process does not answer"
+        # It ends at once, also while it waits.
+        begin=$SECONDS; systemctl stop csihost; [ $((SECONDS - begin)) -le 3 ]
+        [ $(systemctl show -P Result csihost) = success ]
+        begin=$SECONDS; systemctl restart csihost-boot || :; [ $((SECONDS - begin)) -le 6 ]
+        loose; systemctl start csihost; answers() { ! csihost check | grep -F unanswered; }; eventually answers; ready; nothing_planned"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_journal_that_takes_no_message_keeps_nobody_waiting() {
+    node(
+        r#"broken_node; install_csihost; bridged; systemctl stop csihost; break_iscsi
+        journald=$(systemctl show -P MainPID systemd-journald)
+        kill -STOP $journald
+        # Its queue is full when a message is not taken at once.
+        while timeout 0.2 bash -c 'for i in {1..100}; do echo x | logger --journald || exit; done'; do :; done 2>/dev/null
+        systemctl stop iscsid.socket
+        begin=$SECONDS; timeout 20 systemctl restart csihost-boot; [ $((SECONDS - begin)) -le 8 ]
+        iscsid_listens; bridged
+        kill -CONT $journald; csihost apply; ready"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_reconciliation_is_made_whole_whoever_reads_what_it_says() {
+    node(
+        r#"broken_node; install_program
+        for lines in 0 1 2 4; do
+            csihost apply 2>&1 | head -n $lines >/dev/null || :
+            nothing_planned; bridged; iscsid_listens
+            csihost undo 2>&1 | head -n $lines >/dev/null || :
+            not_bridged
+        done
+        csihost apply 2>/dev/full; nothing_planned
+        csihost undo 2>/dev/full; csihost apply 2>&-; ready; nothing_planned"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn who_waits_for_the_lock_is_told_who_has_it_and_a_signal_ends_it() {
+    node(
+        r#"broken_node; install_program; mkdir -p /run/csihost
+        flock /run/csihost/lock sleep 1000 & holder=$!; disown; sleep 0.3
+        csihost apply >said 2>&1 & waits=$!
+        eventually grep -F "another csihost is at work (process $holder)" said
+        kill -TERM $waits; rc=0; wait $waits || rc=$?; [ $rc = 143 ]
+        kill $holder $(pgrep -P $holder); csihost apply; bridged; nothing_planned"#,
+    );
+}
