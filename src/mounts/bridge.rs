@@ -18,14 +18,13 @@ pub use late::missing_before;
 pub use same::CONSTANT;
 pub(super) use same::is_k3s_old;
 
-use super::resolve::place;
 use super::unit_name::mount_unit;
-use crate::model::bytes::shown;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
 use crate::model::kubelet::{Confidence, KubeletRoot};
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
+use crate::model::unanswered::LeftOut;
 use crate::model::unit::UnitName;
 use late::late;
 use same::{believed, same};
@@ -35,20 +34,6 @@ use std::collections::BTreeSet;
 
 /// Where CSI drivers look for the kubelet by default.
 pub const STANDARD_PATH: &str = "/var/lib/kubelet";
-
-/// File systems that systemd orders after the network (systemd.mount(5), fstab(5) `_netdev`).
-const NETWORK: [&[u8]; 10] = [
-    b"nfs",
-    b"nfs4",
-    b"cifs",
-    b"smb3",
-    b"ceph",
-    b"glusterfs",
-    b"fuse.glusterfs",
-    b"fuse.ceph",
-    b"9p",
-    b"afs",
-];
 
 /// What is to be done about the bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,17 +197,24 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
 fn resolved(facts: &Facts, path: &HostPath) -> Result<HostPath, Refusal> {
     match facts.dirs.get(path) {
         Some(DirFact::Absent { canonical } | DirFact::Directory { canonical, .. }) => Ok(canonical.clone()),
-        Some(DirFact::Other(why)) => Err(unusable(path, why)),
+        Some(DirFact::Other(why)) => Err(unusable(facts, path, why)),
         None => Ok(path.clone()),
     }
 }
 
-fn unusable(path: &HostPath, why: &str) -> Refusal {
+fn unusable(facts: &Facts, path: &HostPath, why: &str) -> Refusal {
+    let silent = facts.left_out.iter().find_map(|left| match left {
+        LeftOut::Mount { point, .. } => path.starts_with(point).then_some(point),
+        LeftOut::Process { .. } | LeftOut::Journal => None,
+    });
     Refusal {
         id: "bridge-unusable-path",
         target: path.to_string(),
         reason: why.to_owned(),
-        remedy: format!("make {path} a directory that root can read"),
+        remedy: match silent {
+            Some(point) => format!("bring the server of the mount at {point} back, or unmount it"),
+            None => format!("make {path} a directory that root can read"),
+        },
     }
 }
 
@@ -263,20 +255,6 @@ fn build(facts: &Facts, directories: &[&str], standard: HostPath, root: HostPath
             reason: format!("{} and {} lie within each other", span.place, span.what),
             remedy: "use a kubelet root outside of the bridged directories, and list no directory in bridge.directories twice"
                 .to_owned(),
-        });
-    }
-    if let Some(place) = place(&facts.mounts, root.as_bytes())
-        && NETWORK.contains(&place.mount.fs_type.as_slice())
-    {
-        refused.push(Refusal {
-            id: "bridge-network-root",
-            target: root.to_string(),
-            reason: format!(
-                "it lies on a network file system ({}): a bridge that has to be there before local-fs.target \
-                 cannot wait for the network",
-                shown(&place.mount.fs_type)
-            ),
-            remedy: "give the kubelet a root on a local file system".to_owned(),
         });
     }
     let mut shares = Vec::new();

@@ -13,6 +13,14 @@ pub const BOOT_UNIT: &str = "csihost-boot.service";
 /// The unit that copies the state files of a kubelet whose root becomes another one.
 pub const ALIGN_UNIT: &str = "csihost-align.service";
 
+/// What every mount unit has by default, but the order before local-fs.target.
+const ORDER: &str = "\
+    # Not before local-fs.target: what lies beneath may be mounted later.\n\
+    DefaultDependencies=no\n\
+    After=local-fs-pre.target\n\
+    Conflicts=umount.target\n\
+    Before=umount.target\n";
+
 /// A bridge: one directory of the kubelet root, bound to where CSI drivers look for it.
 #[derive(Debug, Clone, Copy)]
 pub struct BridgeUnit<'a> {
@@ -36,8 +44,12 @@ pub struct BridgeUnit<'a> {
 ///   option's presence (`fstab_test_option()` in its src/core/mount.c; tried with 252), and so
 ///   would bind the bridge to the unit of the disk below it (`BindsTo=`) where without the option
 ///   it only requires that.
-/// - Order before local-fs.target, and requirements on what lies under `What=` and `Where=`, are
-///   implicit. No `nofail` (which drops that order), no `_netdev`, no `LazyUnmount=`.
+/// - `DefaultDependencies=no`: a mount unit is before local-fs.target by default. What lies under `What=` or `Where=` may be
+///   mounted after that (fstab(5) `_netdev` or `x-systemd.requires=`, a unit of its own), and then systemd drops a job of
+///   the cycle at random: the disk, and the kubelet with it, in two of five boots. Without it local-fs.target does not
+///   wait for the unit either, whoever wants it (systemd.target(5)). Requirements on what lies under both paths are
+///   implicit all the same (systemd.mount(5)). No `_netdev`, no `LazyUnmount=`.
+/// - `Before=csihost-boot.service`: its reconciliation finds the bridge, also where a disk is late.
 /// - `WantedBy=` and never `RequiredBy=`: a failed bridge must not keep a node from booting.
 pub fn bridge(unit: &BridgeUnit) -> Result<String, QuoteError> {
     let what = unit_value(unit.what)?;
@@ -59,6 +71,7 @@ pub fn bridge(unit: &BridgeUnit) -> Result<String, QuoteError> {
          Documentation=man:csihost(8)\n\
          # Stopping or restarting this unit would unmount the volumes of running pods.\n\
          RefuseManualStop=yes\n\
+         {ORDER}\
          # systemd would make a missing directory, and the bridge would lead to an empty one.\n\
          AssertPathIsDirectory={what}\n\
          {needs}\
@@ -92,6 +105,7 @@ pub fn share(path: &HostPath, kubelet_units: &[UnitName]) -> Result<String, Quot
          Documentation=man:csihost(8)\n\
          # Stopping or restarting this unit would unmount the volumes of running pods.\n\
          RefuseManualStop=yes\n\
+         {ORDER}\
          # systemd would make a missing directory, below whatever is mounted there too late.\n\
          AssertPathIsDirectory={path}\n\
          # Whatever runs pods starts after this, and stops before it goes.\n\
@@ -158,13 +172,13 @@ fn install(kubelet_units: &[UnitName]) -> String {
         "[Install]\n\
          # Wanted, never required: the node boots and the kubelet starts without it.\n\
          WantedBy={}\n",
-        list(["local-fs.target"].into_iter().chain(kubelet_units.iter().map(UnitName::as_str))),
+        list(["multi-user.target"].into_iter().chain(kubelet_units.iter().map(UnitName::as_str))),
     )
 }
 
 fn before(kubelet_units: &[UnitName]) -> String {
     let others = kubelet_units.iter().map(UnitName::as_str).filter(|unit| !KUBELET_UNITS.contains(unit));
-    list(KUBELET_UNITS.into_iter().chain(others))
+    list([BOOT_UNIT].into_iter().chain(KUBELET_UNITS).chain(others))
 }
 
 /// Units in a setting are separated by spaces; a `\\xNN` in a name is written as it is.
@@ -176,7 +190,7 @@ fn list<'a>(units: impl Iterator<Item = &'a str>) -> String {
 mod tests {
     use super::*;
 
-    const BEFORE: &str = "Before=kubelet.service k3s.service k3s-agent.service rke2-server.service \
+    const BEFORE: &str = "Before=csihost-boot.service kubelet.service k3s.service k3s-agent.service rke2-server.service \
         rke2-agent.service k0sworker.service k0scontroller.service snap.microk8s.daemon-kubelite.service \
         snap.microk8s.daemon-containerd.service snap.k8s.kubelet.service snap.k8s.containerd.service \
         microshift.service docker.service containerd.service crio.service";
@@ -203,6 +217,11 @@ Description=CSI bridge from /var/lib/kubelet/pods to the kubelet's /opt/rke/var/
 Documentation=man:csihost(8)
 # Stopping or restarting this unit would unmount the volumes of running pods.
 RefuseManualStop=yes
+# Not before local-fs.target: what lies beneath may be mounted later.
+DefaultDependencies=no
+After=local-fs-pre.target
+Conflicts=umount.target
+Before=umount.target
 # systemd would make a missing directory, and the bridge would lead to an empty one.
 AssertPathIsDirectory=/opt/rke/var/lib/kubelet/pods
 # Without a shared mount of its own there, a starting kubelet would hide the bridge.
@@ -220,7 +239,7 @@ Options=rbind,rshared
 
 [Install]
 # Wanted, never required: the node boots and the kubelet starts without it.
-WantedBy=local-fs.target kubelet.service k3s-two.service
+WantedBy=multi-user.target kubelet.service k3s-two.service
 "
             )
         );
@@ -231,9 +250,9 @@ WantedBy=local-fs.target kubelet.service k3s-two.service
         let (what, place) = (path("/srv/100% k"), path("/var/lib/kubelet/pods"));
         let unit = BridgeUnit { what: &what, where_: &place, needs: &[], kubelet_units: &[] };
         let text = bridge(&unit).unwrap();
-        assert!(!text.contains("Requires") && !text.contains("After="), "{text}");
+        assert!(!text.contains("Requires") && text.matches("After=").count() == 1, "{text}");
         assert!(text.contains("\nWhat=/srv/100%% k\n"), "{text}");
-        assert!(text.ends_with("\nWantedBy=local-fs.target\n"), "{text}");
+        assert!(text.ends_with("\nWantedBy=multi-user.target\n"), "{text}");
     }
 
     #[test]
@@ -246,6 +265,11 @@ Description=Shared mount of /var/lib/kubelet, for CSI
 Documentation=man:csihost(8)
 # Stopping or restarting this unit would unmount the volumes of running pods.
 RefuseManualStop=yes
+# Not before local-fs.target: what lies beneath may be mounted later.
+DefaultDependencies=no
+After=local-fs-pre.target
+Conflicts=umount.target
+Before=umount.target
 # systemd would make a missing directory, below whatever is mounted there too late.
 AssertPathIsDirectory=/var/lib/kubelet
 # Whatever runs pods starts after this, and stops before it goes.
@@ -260,7 +284,7 @@ Options=rbind,rshared
 
 [Install]
 # Wanted, never required: the node boots and the kubelet starts without it.
-WantedBy=local-fs.target k0sworker.service
+WantedBy=multi-user.target k0sworker.service
 "
             )
         );

@@ -19,6 +19,7 @@ mod suites {
     mod gate;
     mod graft;
     mod iscsi;
+    mod late;
     mod packages;
     mod probe;
     mod rpm;

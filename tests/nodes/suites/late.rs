@@ -1,0 +1,122 @@
+//! On real systemd in a container: a kubelet's root on a disk that is mounted late, booted again and again.
+//!
+//! An ordering cycle costs one of its jobs, which one is a matter of chance: a boot proves little.
+
+use crate::support::container;
+
+/// How often each arrangement is booted.
+const BOOTS: usize = 5;
+
+/// Words for scripts.
+const WORDS: &str = r"
+    root=/mnt/data/kubelet
+    unit() { cat >/etc/systemd/system/$1; }
+    # A network that is configured by a service after local-fs.target, as Debian's ifupdown does it, and a service that
+    # prepares disks after it, as cloud-init.service does.
+    network() {
+        unit networking.service <<-'END'
+	[Unit]
+	DefaultDependencies=no
+	Wants=network.target
+	After=local-fs.target network-pre.target
+	Before=network.target network-online.target shutdown.target
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=/bin/true
+	[Install]
+	WantedBy=multi-user.target
+	END
+        unit disks.service <<-'END'
+	[Unit]
+	DefaultDependencies=no
+	Wants=networking.service
+	After=networking.service
+	Before=network-online.target sysinit.target
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=/bin/true
+	[Install]
+	WantedBy=multi-user.target
+	END
+        systemctl daemon-reload; systemctl -q enable networking disks
+    }
+    # late_kubelet: it needs the disk, as its administrator has said.
+    late_kubelet() {
+        mkdir -p /srv/disk /mnt/data
+        printf '[Unit]\nRequiresMountsFor=/mnt/data\n[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --root-dir=%s\n' $root >late.conf
+        install -D -m 644 late.conf /etc/systemd/system/kubelet.service.d/late.conf
+        systemctl daemon-reload; systemctl start mnt-data.mount; mkdir -p $root
+        broken_node; install_csihost; bridged; nothing_planned
+    }
+    booted() {
+        local unit
+        # The agent repairs what is missing: that would not be the boot's.
+        [ -e /srv/disk/kubelet/pods ]
+        for unit in local-fs.target mnt-data.mount kubelet.service csihost-boot.service var-lib-kubelet-pods.mount; do
+            systemctl is-active -q $unit || { systemctl status --no-pager $unit; journalctl -q --no-pager -b -p warning; fail $unit; }
+        done
+        bridged; before_the_kubelet; nothing_planned
+        if journalctl -q --no-pager -b | grep -E 'ordering cycle|start-unit'; then fail 'the boot was not in order'; fi
+    }
+";
+
+/// Boots a node again and again whose disk is arranged so by `disk`.
+fn boots(disk: &str) {
+    let mut node = container().shared_root().option(&["--timeout", "600"]);
+    for _ in 1..BOOTS {
+        node = node.then(&format!("{WORDS}\n booted"));
+    }
+    node.run(&format!("{WORDS}\n{disk}\n late_kubelet; systemctl -q disable csihost"));
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_that_a_service_after_the_network_prepares() {
+    boots(
+        "network; echo '/srv/disk /mnt/data none bind,nofail,x-systemd.requires=disks.service 0 0' >>/etc/fstab",
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_that_needs_the_network() {
+    boots("network; echo '/srv/disk /mnt/data none bind,_netdev 0 0' >>/etc/fstab");
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_with_a_unit_of_its_own_after_a_service() {
+    boots(
+        "network
+         unit mnt-data.mount <<-'END'
+	[Unit]
+	DefaultDependencies=no
+	Requires=disks.service
+	After=disks.service
+	[Mount]
+	What=/srv/disk
+	Where=/mnt/data
+	Options=bind
+	[Install]
+	WantedBy=multi-user.target
+	END
+         systemctl daemon-reload; systemctl -q enable mnt-data.mount",
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_that_is_mounted_on_demand() {
+    boots(
+        "network
+         echo '/srv/disk /mnt/data none bind,_netdev,x-systemd.automount,x-systemd.requires=disks.service 0 0' >>/etc/fstab",
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_that_is_in_time() {
+    boots("echo '/srv/disk /mnt/data none bind 0 0' >>/etc/fstab");
+}
