@@ -18,6 +18,8 @@ use crate::model::plan::{Action, Plan, Step};
 use crate::model::receipt::{BridgeRecord, Changed, InitiatorRecord, PendingRestart};
 use crate::model::status::{Outcome, StepStatus};
 use crate::model::unit::UnitName;
+use crate::model::unit_file;
+use crate::plan::{RUNTIME_UNITS_DIR, UNITS};
 use crate::report::{journal, notify};
 use crate::systemd::ServiceManager;
 use anyhow::{Context, Result, bail};
@@ -159,7 +161,8 @@ impl<M: ServiceManager> Writer<'_, M> {
                 let what = Changed::Started { unit: unit.clone() };
                 self.store.intend(&what)?;
                 self.manager.start(unit).await?;
-                self.store.done(&what)
+                self.store.done(&what)?;
+                self.verify_mount(unit).await
             }
             Action::RestartUnit { unit } => {
                 self.reload().await?;
@@ -254,6 +257,33 @@ impl<M: ServiceManager> Writer<'_, M> {
         self.store.receipt.initiator = machine
             .map(|machine| InitiatorRecord { name: Digest::of(name.as_bytes()), machine: Some(machine) });
         self.store.done(&what)
+    }
+
+    /// Compares what a mount unit of csihost's has mounted with the directory that the unit names, and takes it away where it
+    /// is another one: somebody replaced the directory by a link while mount(8) followed the path.
+    async fn verify_mount(&mut self, unit: &UnitName) -> Result<()> {
+        if !unit.as_str().ends_with(".mount") {
+            return Ok(());
+        }
+        let named = |key: &str| {
+            [UNITS, RUNTIME_UNITS_DIR].into_iter().find_map(|directory| {
+                let file = self.host.file(&HostPath::from(directory).join(unit.as_str()));
+                let (assignments, _) = unit_file::assignments(file.bytes()?);
+                let value =
+                    assignments.into_iter().rfind(|one| one.section == "Mount" && one.key == key)?.value;
+                HostPath::parse(value.replace("%%", "%").as_bytes()).ok()
+            })
+        };
+        let (Some(what), Some(place)) = (named("What"), named("Where")) else { return Ok(()) };
+        let is_link = self.host.canonical(&what).is_none_or(|path| path != what);
+        if !is_link && self.host.file_id(&what) == self.host.file_id(&place) {
+            return Ok(());
+        }
+        unmount(self.host, self.manager, &mut self.store, unit, &place).await?;
+        bail!(
+            "{what} was replaced while it was mounted: what came to {place} is another directory, and is unmounted again; \
+             find out who may write there, then run csihost apply again"
+        )
     }
 
     /// Notes that a daemon goes by what is no longer so, until it is restarted.

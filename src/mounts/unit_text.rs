@@ -40,6 +40,7 @@ pub struct BridgeUnit<'a> {
 ///   first, which are the volumes of running pods, in both trees.
 /// - `AssertPathIsDirectory`: systemd makes a missing `What=` as an empty directory
 ///   (systemd.mount(5)), for instance below the mount point of a disk that is late.
+/// - `AssertPathIsSymbolicLink=!`: mount(8) follows a link in the place of `What=`.
 /// - No `x-systemd.device-bound=no`, well as it sounds: systemd up to 252 looks only for the
 ///   option's presence (`fstab_test_option()` in its src/core/mount.c; tried with 252), and so
 ///   would bind the bridge to the unit of the disk below it (`BindsTo=`) where without the option
@@ -74,6 +75,8 @@ pub fn bridge(unit: &BridgeUnit) -> Result<String, QuoteError> {
          {ORDER}\
          # systemd would make a missing directory, and the bridge would lead to an empty one.\n\
          AssertPathIsDirectory={what}\n\
+         # Who may write to the kubelet's root could have the mount lead elsewhere.\n\
+         AssertPathIsSymbolicLink=!{what}\n\
          {needs}\
          # Whatever runs pods starts after the bridge is there, and stops before it goes.\n\
          Before={before}\n\
@@ -224,6 +227,8 @@ Conflicts=umount.target
 Before=umount.target
 # systemd would make a missing directory, and the bridge would lead to an empty one.
 AssertPathIsDirectory=/opt/rke/var/lib/kubelet/pods
+# Who may write to the kubelet's root could have the mount lead elsewhere.
+AssertPathIsSymbolicLink=!/opt/rke/var/lib/kubelet/pods
 # Without a shared mount of its own there, a starting kubelet would hide the bridge.
 Requires=var-lib-kubelet.mount
 After=var-lib-kubelet.mount

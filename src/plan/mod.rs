@@ -32,7 +32,7 @@ use crate::settings::{BridgeDirectory, Settings};
 pub const UNITS: &str = "/etc/systemd/system";
 
 /// The same until the next boot.
-const RUNTIME_UNITS_DIR: &str = "/run/systemd/system";
+pub const RUNTIME_UNITS_DIR: &str = "/run/systemd/system";
 
 /// Decides what should change on a host with these facts. On a host that is as it should be, the
 /// plan is empty.

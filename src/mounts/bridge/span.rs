@@ -23,6 +23,21 @@ pub(super) fn span(facts: &Facts, standard: &HostPath, root: &HostPath, name: &s
         });
     }
     let unit = named(&place_path)?;
+    let own = root.join(name);
+    if !what.starts_with(root) {
+        return Err(Refusal {
+            id: "bridge-link",
+            target: own.to_string(),
+            reason: format!(
+                "it is a link to {what}, out of the kubelet's root: containers that get the root do not have {what}, \
+                 and a container that may write to the root can have made the link"
+            ),
+            remedy: format!(
+                "see who made it (ls -l {own}), and put a directory in its place; if the data are to stay in {what}, mount \
+                 them there: echo '{what} {own} none bind 0 0' >>/etc/fstab"
+            ),
+        });
+    }
     let now = now(facts, root, name, &what, &place_path)?;
     let fstab = bound_by_fstab(facts, &what, &place_path)?;
     let (mounted, former, covers) = match now {

@@ -448,3 +448,72 @@ fn where_no_kubelet_runs_the_wrong_cure_is_unmounted_at_once_but_for_what_is_in_
          csihost apply; nothing_planned; not_bridged"
     ));
 }
+
+// ---- somebody may write to the kubelet's root, and nowhere else
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_directory_that_becomes_a_link_out_of_the_root_is_bound_by_no_boot_and_no_turn() {
+    container()
+        .shared_root()
+        .then(
+            "if grep -F /root/secret /proc/1/mountinfo; then fail 'it is bound'; fi
+             [ ! -e $standard/plugins/key ]
+             says \"$root/plugins: it is a link to /root/secret, out of the kubelet's root\" csihost check
+             csihost apply && fail 'it is done'
+             if grep -F /root/secret /proc/1/mountinfo; then fail 'apply has bound it'; fi
+             rm $root/plugins; mv $root/p2 $root/plugins; systemctl reset-failed; csihost apply; ready; nothing_planned",
+        )
+        .run(
+            "broken_node; install_csihost; ready; systemctl -q disable csihost
+             mkdir -p /root/secret; touch /root/secret/key
+             umount $root/plugins/* 2>/dev/null || :
+             mv $root/plugins $root/p2; ln -s /root/secret $root/plugins",
+        );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_directory_that_is_exchanged_for_a_link_while_it_is_bound_leaves_nothing_else_mounted() {
+    container().shared_root().option(&["--timeout", "300"]).run(
+        "broken_node; install_program; mkdir -p /root/secret $root/plugins; touch /root/secret/key
+         ln -s /root/secret $root/link
+         # renameat2(2) with RENAME_EXCHANGE, on amd64.
+         exchanges() {
+             exec perl -e 'my ($one, $other, $times) = @ARGV;
+                 for (1 .. $times) { syscall(316, -100, $one, -100, $other, 2); select undef, undef, undef, $_ % 2 ? 0.002 : 0.05 }' \
+                 $root/plugins $root/link $1
+         }
+         exchanges 1000000 & mover=$!
+         done=0
+         for i in {1..10}; do
+             if csihost apply >said 2>&1; then done=$((done + 1)); fi
+             if grep -F ' /root/secret ' /proc/1/mountinfo; then cat said; fail 'it is bound'; fi
+             csihost undo >/dev/null 2>&1 || :
+         done
+         kill $mover; wait $mover || :; echo \"$done of 10 were done\"
+         [ -L $root/link ] || (exchanges 1)
+         csihost undo || :; csihost apply; ready; nothing_planned",
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_mount_that_came_to_be_of_another_directory_is_taken_away_in_the_same_turn() {
+    container().shared_root().run(
+        "broken_node; install_program; mkdir -p /root/secret $root/plugins; touch /root/secret/key
+         # The moment between systemd's assertion and mount(8), made long.
+         mkdir -p /run/systemd/system/var-lib-kubelet-plugins.mount.d
+         printf '[Unit]\nAssertPathIsSymbolicLink=\nRequires=swap.service\nAfter=swap.service\n' \
+             >/run/systemd/system/var-lib-kubelet-plugins.mount.d/swap.conf
+         printf '[Service]\nType=oneshot\nExecStart=/bin/sh -c \"mv %s/plugins %s/p2 && ln -s /root/secret %s/plugins\"\n' \
+             $root $root $root >/run/systemd/system/swap.service
+         systemctl daemon-reload
+         csihost apply >said 2>&1 && fail 'it is done'
+         cat said; grep -F \"$root/plugins was replaced while it was mounted\" said
+         if grep -F ' /root/secret ' /proc/1/mountinfo; then fail 'it is bound'; fi
+         rm -r /run/systemd/system/swap.service /run/systemd/system/var-lib-kubelet-plugins.mount.d
+         rm $root/plugins; mv $root/p2 $root/plugins; systemctl daemon-reload
+         csihost apply; ready; nothing_planned",
+    );
+}
