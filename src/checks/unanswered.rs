@@ -50,7 +50,7 @@ fn shown(left: &LeftOut) -> String {
 
 fn why(left: &LeftOut) -> &'static str {
     match left {
-        LeftOut::Process { why: Why::TooLong, .. } => "it shows more than 512 KiB of arguments",
+        LeftOut::Process { why: Why::TooLong, .. } => "it shows more arguments than a program can be given",
         LeftOut::Process { why: Why::Silent, .. } | LeftOut::Mount { .. } | LeftOut::Journal => {
             "it does not answer"
         }

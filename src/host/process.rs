@@ -29,9 +29,11 @@ use std::time::Duration;
 /// 50,000 mounts are about 6 MiB; nothing that a process can blow up is read beyond this.
 pub(super) const LARGEST: u64 = 32 << 20;
 
-/// As many bytes of the arguments of one process are read. execve(2) takes a few MiB, but a process can show more, and
-/// a kubelet or a plugin has some KiB.
-const LONGEST: u64 = 512 << 10;
+/// As many bytes of the arguments of one process are read: what execve(2) takes with a stack of the usual size. A process
+/// can show far more, which it has not been given.
+const LONGEST: u64 = 2 << 20;
+/// As many arguments may be in them: each costs far more than its bytes.
+const MOST: usize = 1 << 16;
 
 /// As many watches are kept: a kubelet has one for each control group of each container.
 const WATCHES: usize = 1 << 16;
@@ -166,7 +168,8 @@ impl Proc<'_> {
         let name = format!("{pid}/cmdline");
         let mut text = Vec::new();
         self.read_at_most(&name, &mut text, LONGEST + 1)?;
-        if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST {
+        let count = text.iter().filter(|&&byte| byte == 0).count();
+        if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST || count > MOST {
             if let Ok(mut too_long) = self.too_long.lock() {
                 too_long.insert(pid);
             }
@@ -453,5 +456,32 @@ impl Proc<'_> {
             Err(error) if self.host.mode() == Mode::Offline && error.errno == Errno::ENOENT => Some(0),
             Err(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn arguments_that_no_program_was_given_are_not_read_and_the_process_is_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let show = |pid: i32, text: &[u8]| {
+            fs::create_dir_all(dir.path().join(format!("proc/{pid}"))).unwrap();
+            fs::write(dir.path().join(format!("proc/{pid}/cmdline")), text).unwrap();
+        };
+        show(10, b"kubelet\0--v=2\0");
+        show(11, &b"csi\0".repeat(1 << 20));
+        show(12, &b"a\0".repeat(MOST + 1));
+        show(13, &[&b"kubelet\0"[..], &[b'x'; 1 << 20]].concat());
+        let host = Host::open(Some(dir.path())).unwrap();
+        let proc = host.proc().unwrap().unwrap();
+        assert_eq!(proc.cmdline(10).unwrap(), b"kubelet\0--v=2\0");
+        assert!(proc.cmdline(13).is_ok());
+        for pid in [11, 12] {
+            assert_eq!(proc.cmdline(pid).unwrap_err().errno, Errno::E2BIG);
+        }
+        assert_eq!(proc.too_long(), BTreeSet::from([11, 12]));
     }
 }

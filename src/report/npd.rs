@@ -4,6 +4,7 @@
 //! `max_output_length` bytes (80) are kept, cut wherever that is (node-problem-detector,
 //! docs/custom_plugin_monitor.md and pkg/custompluginmonitor/plugin/plugin.go).
 
+use crate::model::bytes::is_unsafe;
 use crate::model::finding::{CheckStatus, Finding};
 
 /// What the detector makes of a run.
@@ -47,7 +48,7 @@ pub fn failure(error: &str) -> String {
 /// `head: text (+2 more)`, of which the text is shortened where that is too long.
 fn line(head: &str, text: &str, more: usize, what: &str) -> String {
     let end = if more > 0 { format!(" (+{more} {what})") } else { String::new() };
-    let one_line = |c: char| if c.is_control() { ' ' } else { c };
+    let one_line = |c: char| if is_unsafe(c) { ' ' } else { c };
     let text: String = format!("{head}: {text}").chars().map(one_line).collect();
     let room = LONGEST.saturating_sub(end.len());
     if text.len() <= room {

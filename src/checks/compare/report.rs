@@ -1,5 +1,6 @@
 //! Pure: one node's `check --json`, read back.
 
+use crate::model::bytes::is_unsafe;
 use crate::model::finding::CheckStatus;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
@@ -82,7 +83,7 @@ fn some_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String
 fn harmless(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c.is_control() {
+        match is_unsafe(c) {
             true => out.push_str(&format!("\\x{:02x}", u32::from(c))),
             false => out.push(c),
         }

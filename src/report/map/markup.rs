@@ -1,5 +1,7 @@
 //! Edge: text for XML, and so for graphviz' labels too.
 
+use crate::model::bytes::is_unsafe;
+
 /// `text` as character data or as the value of an attribute. Characters that no XML document may
 /// hold (XML 1.0, production 2) are replaced.
 pub(super) fn escaped(text: &str) -> String {
@@ -12,7 +14,7 @@ pub(super) fn escaped(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
             '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c if c.is_control() => out.push('\u{fffd}'),
+            c if is_unsafe(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }
