@@ -91,3 +91,19 @@ fn two_turns_at_once_run_one_package_manager() {
          ready"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn from_a_full_disk_the_package_can_be_removed_and_purged_and_the_receipt_stays() {
+    container().shared_root().run(
+        "broken_node; install_csihost; bridged; systemctl stop csihost
+         cp -a /var/lib/csihost kept; mount -t tmpfs -o size=64k full /var/lib/csihost; cp -a kept/. /var/lib/csihost/
+         dd if=/dev/zero of=/var/lib/csihost/filler bs=1k 2>/dev/null || :
+         apt_get remove csihost >said 2>&1; cat said; grep -F 'there is no room in /var/lib/csihost' said
+         [ ! -e /var/lib/csihost/undo ]; bridged
+         apt_get purge csihost >said 2>&1; cat said; grep -F 'the host stays as csihost made it' said
+         [ -s /var/lib/csihost/receipt.json ]; [ ! -e /etc/csihost ]; bridged
+         # As it says: the receipt is enough for a later undo.
+         rm /var/lib/csihost/filler; install_program; csihost undo; not_bridged",
+    );
+}
