@@ -12,6 +12,20 @@ pub(super) fn check(facts: &Facts) -> Finding {
             .detail(conflict.explanation.clone())
             .remedy("stop the kubelet that does not belong here, or set kubelet.root-dir in /etc/csihost/csihost.toml");
     }
+    if let Some(beneath) =
+        detection.rejected.iter().find(|rejection| rejection.reason == RejectionReason::Beneath)
+    {
+        let unit = detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str());
+        return Finding::new(ID, CheckStatus::Fail, "the kubelet holds directories beneath a later mount")
+            .detail(format!(
+                "{}; registrars and pods meet the directories of that mount, which the kubelet does not look at",
+                beneath.detail
+            ))
+            .remedy(format!(
+                "restart the kubelet (systemctl restart {unit}), and order it after the mount: RequiresMountsFor= in a drop-in \
+                 of {unit}"
+            ));
+    }
     let Some(kubelet) = &detection.kubelet else {
         // What only has the word in its arguments (every CSI registrar) is nothing to warn of.
         let mut refused = detection.rejected.iter().filter(|r| r.reason != RejectionReason::NotAKubelet);

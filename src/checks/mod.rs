@@ -25,6 +25,7 @@ mod node;
 pub mod picture;
 mod programs;
 mod restart;
+mod stacked;
 mod system;
 mod unanswered;
 
@@ -71,6 +72,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     }
     findings.extend(fstab::check(facts));
     findings.extend(leftovers::check(facts));
+    findings.extend(stacked::check(facts));
     contract::add(facts, settings.contract.repair, &mut findings);
     let registered = registrations(&facts.plugins, &facts.mounts);
     let bridging = || match needs.is_some() && settings.bridge.enabled {

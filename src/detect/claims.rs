@@ -9,6 +9,7 @@ use super::{arguments, listener, volumes};
 use crate::model::bytes::shown;
 use crate::model::file::{FileId, Trust};
 use crate::model::kubelet::{Declaration, Evidence, KubeletRoot, Rejection, RejectionReason, Source};
+use crate::model::mount::Mount;
 use crate::model::path::HostPath;
 use crate::model::process::Process;
 
@@ -166,6 +167,9 @@ fn listening_root(
     if let Some(detail) = untrusted(process, &root, world) {
         return refuse(detail);
     }
+    if let Some(detail) = file.and_then(|file| beneath(process, &root, file, world)) {
+        return Err((RejectionReason::Beneath, detail));
+    }
     let directory = root.as_path().join("pod-resources");
     let resolved = world.canonical(Some(process), root.as_path());
     match world.trust(Some(process), &directory) {
@@ -192,6 +196,25 @@ fn listening_root(
         }
     }
     Ok(root)
+}
+
+/// Where the socket of a listener below `root` lies beneath a mount there: the kernel tells which file it was bound to.
+fn beneath(process: &Process, root: &KubeletRoot, file: FileId, world: &dyn World) -> Option<String> {
+    let table = world.mounts(process);
+    let path = world.canonical(Some(process), root.as_path());
+    let holds = |mount: &&Mount| HostPath::parse(&mount.point).is_ok_and(|point| path.starts_with(&point));
+    // The last one at the deepest point is what is in sight there.
+    let top = table.iter().filter(holds).max_by_key(|mount| mount.point.len())?;
+    let is_over = top.point != b"/" && top.device != file.device;
+    let below = || table.iter().filter(holds).any(|mount| mount.device == file.device);
+    (is_over && below()).then(|| {
+        format!(
+            "process {} listens below {root}, beneath the {} mount at {}: that was mounted after the kubelet started",
+            process.pid,
+            shown(&top.fs_type),
+            shown(&top.point)
+        )
+    })
 }
 
 /// Why `root` cannot be relied on: others than root can change what it names.

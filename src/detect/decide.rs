@@ -81,7 +81,7 @@ pub fn detect(observed: Observed, world: &dyn World) -> Detection {
 /// Rejections that are likelier to matter come first.
 fn weight(reason: RejectionReason) -> u8 {
     match reason {
-        RejectionReason::UntrustedPath | RejectionReason::RelativePath => 0,
+        RejectionReason::UntrustedPath | RejectionReason::RelativePath | RejectionReason::Beneath => 0,
         RejectionReason::ForeignUserNamespace | RejectionReason::NestedPidNamespace => 1,
         RejectionReason::NotRoot => 2,
         RejectionReason::NotAKubelet => 3,

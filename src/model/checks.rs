@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 36] = [
+pub const CHECKS: [(&str, &str); 37] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -35,6 +35,7 @@ pub const CHECKS: [(&str, &str); 36] = [
     ("legacy-root", "whether settings or fstab name a root that this kubelet does not have"),
     ("fstab", "whether each line of fstab for the kubelet's directories is mounted on every system"),
     ("mount-propagation", "whether mounts below the kubelet's root reach who waits for them"),
+    ("mount-stack", "whether one of the kubelet's directories is mounted over itself again and again"),
     ("leftover-mounts", "whether a volume is still mounted for a pod that is gone"),
     ("path-contract", "whether what each CSI plugin mounts reaches the kubelet"),
     ("driver-not-registered", "whether each driver that runs registers with this kubelet"),

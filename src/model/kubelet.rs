@@ -153,6 +153,8 @@ pub enum RejectionReason {
     UntrustedPath,
     RelativePath,
     NotAKubelet,
+    /// A kubelet holds its directories beneath a file system that was mounted over them.
+    Beneath,
 }
 
 /// A candidate that was refused.

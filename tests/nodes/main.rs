@@ -18,6 +18,7 @@ mod suites {
     mod first_contact;
     mod gate;
     mod graft;
+    mod history;
     mod iscsi;
     mod late;
     mod packages;

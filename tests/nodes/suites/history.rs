@@ -1,0 +1,47 @@
+//! On real systemd in a container: what happened to the kubelet's directories since it started.
+
+use crate::support::container;
+
+/// A kubelet with its root at the standard path.
+const STANDARD: &str = "
+    root=$standard
+    mkdir -p /etc/systemd/system/kubelet.service.d
+    printf '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet\n' >/etc/systemd/system/kubelet.service.d/root.conf
+    broken_node; install_program; csihost apply
+    found() { (csihost check || :) | grep \"^$1  $2 \"; }
+";
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_that_was_mounted_over_a_running_kubelets_root_is_told_until_the_kubelet_restarts() {
+    container().shared_root().run(&format!(
+        "{STANDARD}
+         found pass kubelet-root
+         mount -t tmpfs -o mode=755 disk $root; mkdir -p $root/pods $root/plugins $root/plugins_registry
+         found FAIL kubelet-root
+         says \"beneath the tmpfs mount at $root\" csihost check
+         says 'systemctl restart kubelet' csihost check
+         says 'mounted after the kubelet started' csihost detect
+         systemctl restart kubelet; found pass kubelet-root; nothing_planned"
+    ));
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_root_that_is_mounted_over_itself_at_each_start_is_told_with_what_to_write_in_its_place() {
+    container().shared_root().run(&format!(
+        "{STANDARD}
+         printf '[Service]\nExecStartPre=/bin/mount --rbind %s %s\n' $root $root >/etc/systemd/system/kubelet.service.d/bind.conf
+         systemctl daemon-reload; systemctl restart kubelet
+         if found WARN mount-stack; then fail 'one is usual'; fi
+         for start in 2 3 4; do systemctl restart kubelet; done
+         found WARN mount-stack
+         # As the remedy says.
+         printf '[Service]\nExecStartPre=/bin/sh -c \"mountpoint -q %s || mount --bind %s %s\"\n' $root $root $root \
+             >/etc/systemd/system/kubelet.service.d/bind.conf
+         systemctl daemon-reload; before=$(grep -c \" $root \" /proc/1/mountinfo); systemctl restart kubelet
+         [ $(grep -c \" $root \" /proc/1/mountinfo) = $before ]
+         systemctl stop kubelet; while mountpoint -q $root; do umount -l $root; done; systemctl start kubelet
+         if found WARN mount-stack; then fail 'it is gone'; fi"
+    ));
+}
