@@ -16,6 +16,7 @@ mod interests;
 mod iscsi;
 mod kernel;
 mod kubelet;
+mod kubelet_order;
 mod kubernetes;
 mod leftovers;
 mod legacy;
@@ -33,6 +34,7 @@ mod unanswered;
 mod tests;
 
 pub use interests::{early, late};
+pub use kubelet_order::late_mount;
 pub use node::node;
 
 use crate::model::facts::Facts;
@@ -61,6 +63,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
         findings.extend(kernel::v2_engine(facts, settings));
     }
     findings.push(kubelet::check(facts));
+    findings.extend(kubelet_order::check(facts));
     findings.push(kubernetes::version(facts, settings));
     findings.extend(kubernetes::flexvolume_dir(facts, settings));
     let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();

@@ -150,6 +150,9 @@ pub(super) async fn observe<M: ServiceManager>(
         let closed = facts.closed_gates().next().is_some();
         facts.agent = super::gate::agent(manager, closed).await?;
         facts.units = unit_states(host, manager, &units).await?;
+        if let Some((unit, ..)) = checks::late_mount(&facts) {
+            facts.kubelet_after = manager.after(&unit).await?;
+        }
     }
     let mut late = interests::late(&facts, settings);
     late.extend(checks::late(&facts));

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 37] = [
+pub const CHECKS: [(&str, &str); 38] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -26,6 +26,7 @@ pub const CHECKS: [(&str, &str); 37] = [
         "whether FlexVolume's directory is the same path for host and kubelet (features.flexvolume)",
     ),
     ("kubelet-root", "whether the kubelet's root is known"),
+    ("kubelet-order", "whether the kubelet starts after the file system of its root is mounted"),
     ("kubernetes-version", "whether the kubelet is new enough for CSI, or FlexVolume"),
     ("bridge", "whether drivers find the kubelet's directories below the standard path"),
     ("align", "whether the kubelet uses the standard path as its root (contract.repair)"),

@@ -160,6 +160,8 @@ pub struct Facts {
     pub grafted: BTreeSet<String>,
     /// Volumes that are mounted for pods which are gone.
     pub leftovers: Vec<Leftover>,
+    /// The units that the kubelet's unit is ordered after; `None` where nobody was asked.
+    pub kubelet_after: Option<BTreeSet<UnitName>>,
     /// What did not answer in time: nothing else of it is known.
     pub left_out: Vec<LeftOut>,
     /// An undo waits for volumes: what they depend on stays.
@@ -204,6 +206,7 @@ impl Facts {
             next_start: None,
             grafted: BTreeSet::new(),
             leftovers: Vec::new(),
+            kubelet_after: None,
             left_out: Vec::new(),
             undoing: false,
             restart_kubelet: false,

@@ -57,8 +57,7 @@ impl Systemd {
     /// A socket is not opened while its service runs without it: "Socket service %s already
     /// active, refusing" goes to the journal only (socket.c, socket_start).
     async fn socket_in_the_way(&self, path: &str) -> Option<String> {
-        let reply = self.bus.property(path, UNIT, "Triggers").await.ok()?;
-        let services = Vec::<String>::try_from(read::<zbus::OwnedVariant>(&reply).ok()?).ok()?;
+        let services = self.texts(path, UNIT, "Triggers").await.ok()?;
         let names: Vec<&str> = services.iter().map(String::as_str).collect();
         let active: Vec<String> = self
             .list(&names)

@@ -2,11 +2,13 @@
 
 use super::bus::{Bus, CALL_DEADLINE, read};
 use super::error::{Attempt, During as _, Fault, ManagerError};
+use super::service::object_path;
 use super::transient::Transient;
 use super::{ServiceManager, StopMode};
 use crate::model::service::Service;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
 use futures_util::future::join_all;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use zbus::OwnedObjectPath;
@@ -111,6 +113,13 @@ impl Systemd {
         let reply = self.bus.property(path, interface, name).await?;
         let value: zbus::OwnedVariant = read(&reply)?;
         String::try_from(value).map_err(|error| Fault::Garbled { why: format!("{name}: {error}") })
+    }
+
+    /// A property that is a list of strings.
+    pub(super) async fn texts(&self, path: &str, interface: &str, name: &str) -> Result<Vec<String>, Fault> {
+        let reply = self.bus.property(path, interface, name).await?;
+        let value: zbus::OwnedVariant = read(&reply)?;
+        Vec::try_from(value).map_err(|error| Fault::Garbled { why: format!("{name}: {error}") })
     }
 
     async fn file_state(&self, name: &str) -> Result<FileState, Fault> {
@@ -226,6 +235,12 @@ impl ServiceManager for Systemd {
 
     async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError> {
         self.command_of(unit).await.during(|| Attempt::Ask)
+    }
+
+    async fn after(&mut self, unit: &UnitName) -> Result<Option<BTreeSet<UnitName>>, ManagerError> {
+        let names: Vec<String> =
+            self.texts(&object_path(unit.as_str()), UNIT, "After").await.during(|| Attempt::Ask)?;
+        Ok(Some(names.iter().filter_map(|name| UnitName::parse(name).ok()).collect()))
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

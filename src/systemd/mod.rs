@@ -6,6 +6,7 @@
 
 use crate::model::service::Service as Command;
 use crate::model::unit::{UnitName, Units};
+use std::collections::BTreeSet;
 
 mod bus;
 mod diagnosis;
@@ -66,6 +67,12 @@ pub trait ServiceManager {
     /// What `unit` will run, variables not yet in place; `None` where it is not there, masked, or no
     /// service.
     async fn service(&mut self, unit: &UnitName) -> Result<Option<Command>, ManagerError>;
+
+    /// The units that `unit` is ordered after, implicit ones too; `None` where that is not known.
+    async fn after(&mut self, unit: &UnitName) -> Result<Option<BTreeSet<UnitName>>, ManagerError> {
+        let _ = unit;
+        Ok(None)
+    }
 
     /// Has `unit` started at boot, with the units that its `Also=` names.
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError>;

@@ -45,3 +45,18 @@ fn a_root_that_is_mounted_over_itself_at_each_start_is_told_with_what_to_write_i
          if found WARN mount-stack; then fail 'it is gone'; fi"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_kubelet_that_may_start_before_the_disk_of_its_root_is_told_with_the_drop_in() {
+    container().shared_root().then("[ -e /srv/disk/pods ]; (csihost check || :) | grep kubelet-order && fail 'said'; :").run(&format!(
+        "mkdir -p /srv/disk; echo '/srv/disk /var/lib/kubelet none bind,nofail 0 0' >>/etc/fstab
+         systemctl daemon-reload; mkdir -p /var/lib/kubelet; systemctl start var-lib-kubelet.mount
+         {STANDARD}
+         found WARN kubelet-order
+         csihost check >checked || :
+         eval \"$(grep -o 'mkdir -p /etc/systemd/system/kubelet.service.d && .* && *systemctl daemon-reload' checked)\"
+         grep RequiresMountsFor=/var/lib/kubelet /etc/systemd/system/kubelet.service.d/root.conf || cat checked
+         if found WARN kubelet-order; then fail 'it is ordered now'; fi; nothing_planned"
+    ));
+}
