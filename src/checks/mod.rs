@@ -25,6 +25,7 @@ mod nfs;
 mod node;
 pub mod picture;
 mod programs;
+mod receipt;
 mod restart;
 mod stacked;
 mod system;
@@ -86,6 +87,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.extend(driver_before_bridge::check(facts, &registered));
     findings.extend(gate::check(facts));
     findings.extend(unanswered::check(facts));
+    findings.extend(receipt::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
 }
 

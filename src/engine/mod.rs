@@ -26,6 +26,7 @@ mod pods;
 mod probe;
 mod profiles;
 mod receipt;
+mod recover;
 mod status;
 mod supervise;
 mod tree;

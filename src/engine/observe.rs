@@ -62,7 +62,7 @@ pub(super) async fn observe<M: ServiceManager>(
     config: &Config,
     mut manager: std::result::Result<&mut M, Init>,
 ) -> Result<Facts> {
-    let receipt = receipt::load(host)?;
+    let (receipt, receipt_lost) = receipt::look(host)?;
     let settings = &plan::in_effect(&config.settings, receipt.align.as_ref());
     let profile = &config.profile.profile;
     let proc = host.proc()?;
@@ -126,6 +126,7 @@ pub(super) async fn observe<M: ServiceManager>(
         next_start: aligns.then(|| next_start(host, &said.configuration)),
         grafted: receipt.grafted_names(),
         undoing: receipt.undo_pending,
+        receipt_lost,
         left_out: proc.as_ref().map(left_out).transpose()?.unwrap_or_default(),
         restart_kubelet: config.restart_kubelet,
         ..Facts::new(host.mode(), init)

@@ -1,10 +1,13 @@
 //! Engine: keeps the receipt on disk, right after every step.
 
+use super::link::vacant;
+use super::recover::recovered;
 use crate::host::Host;
 use crate::model::digest::Digest;
 use crate::model::file::{Attributes, FileFact};
 use crate::model::path::HostPath;
 use crate::model::receipt::{Changed, Receipt};
+use crate::report::journal;
 use anyhow::{Context, Result, bail};
 
 /// The directory of csihost's state.
@@ -22,30 +25,65 @@ fn path() -> HostPath {
     HostPath::from(DIRECTORY).join("receipt.json")
 }
 
-/// Reads the receipt; an empty one where there is none.
+/// Reads the receipt; where there is none, or it is damaged, what csihost's files show, and why.
+///
+/// # Errors
+/// It cannot be read, or a newer csihost wrote it.
+pub(super) fn look(host: &Host) -> Result<(Receipt, Option<String>)> {
+    match read(host)? {
+        Found::Receipt(receipt) => Ok((*receipt, None)),
+        Found::None => {
+            let receipt = recovered(host);
+            let why = receipt.recovered.then(|| format!("{} is not there", path()));
+            Ok((receipt, why))
+        }
+        Found::Damaged(why) => Ok((recovered(host), Some(why))),
+    }
+}
+
+/// Reads the receipt, or what csihost's files show in its place.
 pub(super) fn load(host: &Host) -> Result<Receipt> {
+    look(host).map(|(receipt, _)| receipt)
+}
+
+enum Found {
+    Receipt(Box<Receipt>),
+    None,
+    /// It is none; why.
+    Damaged(String),
+}
+
+fn read(host: &Host) -> Result<Found> {
     let path = path();
     let bytes = match host.file(&path) {
-        FileFact::Absent => return Ok(Receipt::new()),
+        FileFact::Absent => return Ok(Found::None),
         FileFact::File(file) => file.bytes,
         FileFact::Unreadable(why) => bail!("{why}"),
         _ => bail!("{path} is not a file; move it away, then run csihost apply"),
     };
-    let remedy = "it is needed for undo and was not changed; move it away to start with an empty one";
-    let version = serde_json::from_slice::<serde_json::Value>(&bytes)
-        .ok()
-        .and_then(|json| json.get("version")?.as_u64())
-        .with_context(|| format!("{path} is not a receipt: {remedy}"))?;
+    let json = serde_json::from_slice::<serde_json::Value>(&bytes);
+    let Some(version) = json.ok().and_then(|json| json.get("version")?.as_u64()) else {
+        return Ok(Found::Damaged(format!("{path} is not a receipt")));
+    };
     if version != u64::from(Receipt::VERSION) {
         bail!("{path} has version {version}; this csihost knows {}: install a newer one", Receipt::VERSION);
     }
-    serde_json::from_slice(&bytes).with_context(|| format!("{path} is damaged: {remedy}"))
+    Ok(match serde_json::from_slice(&bytes) {
+        Ok(receipt) => Found::Receipt(receipt),
+        Err(error) => Found::Damaged(format!("{path} is damaged: {error}")),
+    })
 }
 
 impl<'a> Store<'a> {
     /// Reads the receipt, and settles what a crash left open. The lock must be held.
     pub(super) fn open(host: &'a Host) -> Result<Self> {
         let mut store = Self { host, receipt: load(host)? };
+        if let Found::Damaged(why) = read(host)? {
+            // It may help whoever wants to know what was changed.
+            let aside = vacant(host, &HostPath::from(DIRECTORY).join("receipt.damaged"));
+            host.rename(&path(), &aside)?;
+            journal::receipt_lost(&why, &aside.to_string());
+        }
         let open: Vec<Changed> = store
             .receipt
             .changes

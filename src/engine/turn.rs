@@ -214,6 +214,10 @@ pub(super) async fn turn<M: ServiceManager>(
 ) -> Result<(Seen, Vec<StepStatus>, bool)> {
     let mut seen = look_with(host, config, Ok(&mut *manager)).await?;
     let mut store = Store::open(host)?;
+    if seen.facts.receipt_lost.is_some() && store.receipt.recovered {
+        store.save()?;
+        seen = look_with(host, config, Ok(&mut *manager)).await?;
+    }
     if remember(&mut store, &seen.facts, config)? {
         seen = look_with(host, config, Ok(&mut *manager)).await?;
     }

@@ -180,6 +180,11 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
                 self.settle(change, "unmount", graft.name.clone(), Ok(fate))?;
             }
         }
+        if self.store.receipt.recovered && self.by_person {
+            let why = "an earlier receipt is lost: whether csihost has changed its startup line is not known; compare it with \
+                       the file of the package";
+            self.leave("/etc/iscsi/iscsid.conf", "restore", Fate::Kept(why.to_owned()));
+        }
         // Links first: systemd finds them by the unit's file.
         for change in &changes {
             if let Changed::Enabled { unit } = change {
@@ -282,7 +287,7 @@ impl<'a, M: ServiceManager> Undo<'a, M> {
 
     /// Notes a change that stays. An undo that is continued again and again reports it once, at its begin.
     fn leave(&mut self, target: &str, what: &'static str, fate: Fate) {
-        if let (true, Fate::Left(why) | Fate::AtBoot(why)) = (self.by_person, &fate) {
+        if let (true, Fate::Left(why) | Fate::Kept(why) | Fate::AtBoot(why)) = (self.by_person, &fate) {
             journal::left(what, target, why);
         }
         self.fates.push(Undone { target: target.to_owned(), what, fate });

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 38] = [
+pub const CHECKS: [(&str, &str); 39] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -42,6 +42,7 @@ pub const CHECKS: [(&str, &str); 38] = [
     ("driver-not-registered", "whether each driver that runs registers with this kubelet"),
     ("driver-before-bridge", "whether the containers of each driver were made after the bridge"),
     ("graft-gate", "whether the kubelet can reach the drivers that csihost grafts"),
+    ("receipt", "whether csihost still knows what it has changed"),
     ("unanswered", "whether each process and mount that csihost has to look at answers in time"),
 ];
 

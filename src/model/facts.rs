@@ -162,6 +162,8 @@ pub struct Facts {
     pub leftovers: Vec<Leftover>,
     /// The units that the kubelet's unit is ordered after; `None` where nobody was asked.
     pub kubelet_after: Option<BTreeSet<UnitName>>,
+    /// Why the receipt is lost: what is known of csihost's changes is what its files show.
+    pub receipt_lost: Option<String>,
     /// What did not answer in time: nothing else of it is known.
     pub left_out: Vec<LeftOut>,
     /// An undo waits for volumes: what they depend on stays.
@@ -207,6 +209,7 @@ impl Facts {
             grafted: BTreeSet::new(),
             leftovers: Vec::new(),
             kubelet_after: None,
+            receipt_lost: None,
             left_out: Vec::new(),
             undoing: false,
             restart_kubelet: false,

@@ -44,6 +44,10 @@ pub struct Receipt {
     /// An undo has begun and is not complete. The agent and the boot unit then plan nothing and continue it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undo_pending: bool,
+    /// True if an earlier receipt is lost, and this one has what csihost's files show: what it has changed in files of
+    /// others is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// The changes.
     pub changes: Vec<Change>,
 }
@@ -209,6 +213,7 @@ impl Receipt {
             gates: Vec::new(),
             grafted: BTreeSet::new(),
             undo_pending: false,
+            recovered: false,
             changes: Vec::new(),
         }
     }

@@ -34,6 +34,7 @@ use crate::mounts::bridge::{Bridge, Decision, STANDARD_PATH, aligned, decide, un
 use crate::mounts::unit_text::{self, ALIGN_UNIT};
 use crate::profile::Needs;
 use crate::settings::{Repair, Settings};
+pub(super) use exec::NAME as DROP_IN;
 pub(super) use foresee::{foreseen, interesting, join};
 pub(super) use link::replace;
 use start::Start;

@@ -101,6 +101,11 @@ fn diff(path: &HostPath, before: &[u8], after: &[u8]) -> String {
     TextDiff::from_lines(before.as_ref(), after.as_ref()).unified_diff().header(old, &name).to_string()
 }
 
+/// Returns true if `path` has the name of a drop-in that csihost writes for units of others.
+pub fn is_drop_in(path: &HostPath) -> bool {
+    super::is_order(path) || path.file_name() == super::align::DROP_IN.as_bytes()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

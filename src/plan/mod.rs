@@ -20,6 +20,7 @@ mod retire;
 mod startup;
 
 pub use bridge::is_order;
+pub use files::is_drop_in;
 pub use graft::holds as grafts;
 
 use crate::model::align::AlignRecord;
@@ -30,6 +31,8 @@ use crate::settings::{BridgeDirectory, Settings};
 
 /// Where an administrator's units are, and csihost's among them.
 pub const UNITS: &str = "/etc/systemd/system";
+/// Files that csihost generates beside units and their drop-ins.
+pub const GENERATED: [&str; 3] = [modules::MODULES_LOAD, modules::SYSCTL, crate::iscsi::multipath::DROP_IN];
 
 /// The same until the next boot.
 pub const RUNTIME_UNITS_DIR: &str = "/run/systemd/system";

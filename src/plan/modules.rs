@@ -10,9 +10,9 @@ use crate::profile::Needs;
 use crate::settings::{HUGE_PAGES, Settings};
 
 /// Modules that systemd loads at every boot (modules-load.d(5)).
-const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
+pub(super) const MODULES_LOAD: &str = "/etc/modules-load.d/csihost.conf";
 /// Kernel settings that systemd writes at every boot (sysctl.d(5)).
-const SYSCTL: &str = "/etc/sysctl.d/60-csihost.conf";
+pub(super) const SYSCTL: &str = "/etc/sysctl.d/60-csihost.conf";
 /// What writes them now.
 const SYSCTL_SERVICE: &str = "systemd-sysctl.service";
 

@@ -328,6 +328,15 @@ pub fn unanswered(object: &str, elapsed: Duration, is_gone: bool) {
     );
 }
 
+/// The receipt is damaged, and was moved to `aside`.
+pub fn receipt_lost(why: &str, aside: &str) {
+    warn!(
+        MESSAGE_ID = messages::RECEIPT_LOST,
+        CSIHOST_TARGET = aside,
+        "{why}: it is now {aside}, and what csihost has changed is taken from the files that have its mark"
+    );
+}
+
 /// A new container was given the kubelet root path.
 pub fn adjusted(container: &str, targets: &str) {
     let Some(again) = limit::passes(messages::DONE, &format!("{container} {targets}")) else { return };

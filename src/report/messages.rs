@@ -45,12 +45,14 @@ pub const UNWATCHED: &str = "d674866c5bde4a21a391cd390efe2e75";
 pub const NO_METRICS: &str = "5636cc1420e044edbf3f1906e9130ae0";
 /// The connection to the container runtime began or ended.
 pub const RUNTIME: &str = "5034725efdc14f98858e3bd69c39b78e";
+/// The receipt is damaged.
+pub const RECEIPT_LOST: &str = "03e274d0a43046d598949275aa937d3e";
 /// A process or a mount did not answer, and is left out.
 pub const UNANSWERED: &str = "b5a266a3bbc94243a543b58c7b415ed0";
 
 /// All of them, with the names that the message catalog's test knows them by.
 #[cfg(test)]
-pub(super) const ALL: [(&str, &str); 23] = [
+pub(super) const ALL: [(&str, &str); 24] = [
     ("DONE", DONE),
     ("FAILED", FAILED),
     ("SKIPPED", SKIPPED),
@@ -74,6 +76,7 @@ pub(super) const ALL: [(&str, &str); 23] = [
     ("NO_METRICS", NO_METRICS),
     ("RUNTIME", RUNTIME),
     ("UNANSWERED", UNANSWERED),
+    ("RECEIPT_LOST", RECEIPT_LOST),
 ];
 
 #[cfg(test)]

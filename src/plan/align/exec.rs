@@ -13,7 +13,7 @@ use crate::model::unit_file::assignments;
 use crate::plan::UNITS;
 
 /// Read after others, as drop-ins are by name: administrators' begin with letters, too.
-const NAME: &str = "zzz-csihost-root.conf";
+pub(in crate::plan) const NAME: &str = "zzz-csihost-root.conf";
 
 /// What starts something else than its own arguments say: a flag at the end would be another's.
 const WRAPPERS: [&[u8]; 10] =

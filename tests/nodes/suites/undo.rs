@@ -2,7 +2,7 @@
 //! uses it, and ends by itself.
 
 use crate::support::align::WORDS as ALIGN;
-use crate::support::node;
+use crate::support::{container, node};
 
 /// Words for scripts about a plugin and the volumes that it has mounted.
 const WORDS: &str = r#"
@@ -329,4 +329,33 @@ fn under_a_graft_the_agent_unmounts_volumes_of_pods_that_are_gone_and_no_others(
         rm /etc/csihost/csihost.toml; systemctl reload csihost; leave again tmpfs
         csihost apply || :; mounted again; nothing_planned"#
     ));
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn without_a_receipt_what_has_the_mark_of_csihost_is_undone_all_the_same() {
+    container().shared_root().run(
+        "broken_node; snapshot >before; cp -a /etc/iscsi/iscsid.conf conf
+         for how in lost empty damaged; do
+             echo \"=== $how\"
+             install_csihost; csihost apply; bridged; systemctl stop csihost
+             case $how in
+                 lost) rm -r /var/lib/csihost ;;
+                 empty) : >/var/lib/csihost/receipt.json ;;
+                 damaged) sed -i 's/\"changes\"/\"chances\"/' /var/lib/csihost/receipt.json ;;
+             esac
+             csihost check >checked || :; grep '^WARN  receipt ' checked
+             nothing_planned; csihost detect >/dev/null; csihost map >/dev/null
+             csihost undo >undone 2>&1; cat undone; not_bridged
+             grep -F '/etc/iscsi/iscsid.conf' undone
+             [ -z \"$(find /etc/systemd/system /etc/modules-load.d -name '*csihost.conf' -o -name 'var-lib-kubelet*')\" ]
+             apt_get purge csihost; cp -a conf /etc/iscsi/iscsid.conf; rm -rf /var/lib/csihost
+             systemctl -q disable iscsid.socket 2>/dev/null || :; systemctl stop iscsid.socket
+         done
+         # An apply writes what can be known, and goes on from there.
+         install_csihost; systemctl stop csihost; rm -r /var/lib/csihost
+         csihost apply; nothing_planned
+         if (csihost check || :) | grep '^WARN  receipt '; then fail 'it is there again'; fi
+         csihost undo; not_bridged",
+    );
 }
