@@ -2,6 +2,7 @@
 
 use super::newer::Place;
 use super::{daemon, programs};
+use crate::iscsi::conf::{Conf, Line};
 use crate::iscsi::initiator::{self, Naming};
 use crate::iscsi::on_host::{Daemon, advice, daemon as unit_of};
 use crate::iscsi::startup::StartupAdvice;
@@ -21,7 +22,8 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
     findings.push(daemon::control(facts, place));
     // What is not installed is configured by installing it.
     if !absent {
-        findings.extend([conf(facts, needs), name(facts, needs)]);
+        findings.extend([daemon_conf(facts, needs), name(facts, needs)]);
+        findings.extend(node_startup(facts, needs));
         if let Some(systemd) = needs.iscsi.systemd.as_ref().filter(|_| facts.has_units()) {
             findings.push(unit(facts, needs, systemd));
         }
@@ -51,7 +53,7 @@ fn package(facts: &Facts, settings: &Settings, needs: &Needs) -> Finding {
     }
 }
 
-fn conf(facts: &Facts, needs: &Needs) -> Finding {
+fn daemon_conf(facts: &Facts, needs: &Needs) -> Finding {
     const ID: &str = "iscsid-conf";
     let path = &needs.iscsi.conf;
     let bad = |summary: String, remedy: String| Finding::new(ID, CheckStatus::Fail, summary).remedy(remedy);
@@ -74,6 +76,31 @@ fn conf(facts: &Facts, needs: &Needs) -> Finding {
     }
 }
 
+/// How records of targets are logged in to: by whoever asks for it, or at boot.
+const NODE_STARTUP: &[u8] = b"node.startup";
+
+/// Nothing where records are made for a login on demand, as drivers make it.
+fn node_startup(facts: &Facts, needs: &Needs) -> Option<Finding> {
+    let path = &needs.iscsi.conf;
+    let conf = Conf::new(facts.file(path).bytes()?);
+    // open-iscsi, idbm_recinfo_config(): a later line replaces the value of an earlier one.
+    let named = |line: &Line<'_>| line.idbm_name() == Some(NODE_STARTUP);
+    let lines = conf.lines().enumerate().filter(|(_, line)| named(line));
+    let (line, value) =
+        lines.filter_map(|(index, line)| Some((index + 1, line.value(NODE_STARTUP)?))).last()?;
+    (value != b"manual").then(|| {
+        Finding::new("node-startup", CheckStatus::Warn, format!("line {line} of {path}: node.startup = {}", shown(value)))
+            .detail(
+                "records that CSI drivers make inherit it: after a crash this node logs in again to volumes that another node \
+                 may have by then, or waits for them at boot",
+            )
+            .remedy(format!(
+                "run sed -i 's/^node.startup *=.*/node.startup = manual/' {path}; records that are there already keep theirs \
+                 (iscsiadm -m node -o update -n node.startup -v manual)"
+            ))
+    })
+}
+
 fn name(facts: &Facts, needs: &Needs) -> Finding {
     const ID: &str = "initiator-name";
     let path = &needs.iscsi.initiator_name;
@@ -84,7 +111,15 @@ fn name(facts: &Facts, needs: &Needs) -> Finding {
                 .detail("it reads its name at its start, and is not restarted while sessions are up")
                 .remedy("log out of all sessions or reboot; csihost apply then restarts iscsid")
         }
-        Naming::Own(name) => found(CheckStatus::Pass, shown(&name)),
+        Naming::Own(name) => match initiator::fault(&name) {
+            None => found(CheckStatus::Pass, shown(&name)),
+            Some(why) => found(CheckStatus::Warn, format!("{} is no name of an initiator: {why}", shown(&name)))
+                .detail("a target may refuse it, or take it for another node's; csihost does not replace what somebody wrote")
+                .remedy(format!(
+                    "log out of all sessions, then run printf 'InitiatorName=%s\\n' \"$(iscsi-iname)\" >{path} and restart \
+                     iscsid; a target that lists nodes by name has to learn the new one"
+                )),
+        },
         Naming::AtFirstBoot => {
             found(CheckStatus::Pass, "each machine of this image makes its own".to_owned())
         }

@@ -39,6 +39,49 @@ pub fn parse(file: Option<&[u8]>) -> InitiatorName {
     }
 }
 
+/// What is wrong with a name, which iscsid takes as it is written; `None` where it has the form of one.
+///
+/// RFC 7143, 4.2.7: `iqn.` with the month in which a domain was owned, its name reversed, and after a colon what its owner
+/// likes; `eui.` or `naa.` with hexadecimal digits. Of the characters more pass than the RFC allows (capitals, `_`): targets
+/// take them, and many nodes have them.
+pub fn fault(name: &[u8]) -> Option<&'static str> {
+    /// Octets, with the final NUL left out (RFC 7143, 4.2.7.1).
+    const LONGEST: usize = 223;
+    let is_allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-.:_".contains(b) || !b.is_ascii();
+    let hexadecimal = |digits: &[u8], lengths: &[usize]| {
+        lengths.contains(&digits.len()) && digits.iter().all(u8::is_ascii_hexdigit)
+    };
+    if name.len() > LONGEST {
+        return Some("it is longer than 223 bytes");
+    }
+    if let Some(bad) = name.iter().find(|b| !is_allowed(b)) {
+        return Some(match bad {
+            b'"' | b'\'' => "it has quotes, which iscsid takes as a part of the name",
+            b'$' | b'`' => "it has a variable or a command in it, which nothing replaces",
+            b' ' | b'\t' => "it has a space in it",
+            b'=' => "it has \"=\" in it: the key is written twice",
+            _ => "it has a character that no name can have",
+        });
+    }
+    let is_iqn = |rest: &[u8]| {
+        let authority = rest.split(|&b| b == b':').next().unwrap_or_default();
+        let month = |at: usize, more: &[u8]| more.len() >= at && more.iter().take(at).all(u8::is_ascii_digit);
+        month(4, authority)
+            && authority.get(4) == Some(&b'-')
+            && month(2, authority.get(5..).unwrap_or_default())
+            && authority.get(7) == Some(&b'.')
+            && authority.len() > 8
+    };
+    let lower = name.to_ascii_lowercase();
+    let is_name = match lower.get(..4) {
+        Some(b"iqn.") => is_iqn(lower.get(4..).unwrap_or_default()),
+        Some(b"eui.") => hexadecimal(lower.get(4..).unwrap_or_default(), &[16]),
+        Some(b"naa.") => hexadecimal(lower.get(4..).unwrap_or_default(), &[16, 32]),
+        _ => false,
+    };
+    (!is_name).then_some("it has not the form of one: iqn.YYYY-MM.DOMAIN:NAME, eui.… or naa.…")
+}
+
 /// Whether this host's name is its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Naming {
@@ -167,6 +210,33 @@ fn is_assignment(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_not_the_form_of_a_name_is_told_and_what_targets_take_is_not() {
+        for name in [
+            "iqn.1993-08.org.debian:01:aaaabbbbcccc",
+            "iqn.2004-10.com.ubuntu:01:k8s_Node-1",
+            "iqn.2021-05.com.example",
+            "eui.02004567A425678D",
+            "naa.52004567BA64678D",
+        ] {
+            assert_eq!(fault(name.as_bytes()), None, "{name}");
+        }
+        for (name, why) in [
+            ("worker-7", "form"),
+            ("\"iqn.1993-08.org.debian:01:aa\"", "quotes"),
+            ("iqn.2004-10.com.ubuntu:01:${HOSTNAME}", "variable"),
+            ("iqn.2021-05.com.example:rack 4", "space"),
+            ("InitiatorName=iqn.1993-08.org.debian:01:aa", "twice"),
+            ("iqn.21-05.com.example:a", "form"),
+            ("iqn.2021-05.", "form"),
+            ("eui.0200", "form"),
+            ("", "form"),
+            (&format!("iqn.2021-05.com.example:{}", "a".repeat(223)), "longer"),
+        ] {
+            assert!(fault(name.as_bytes()).is_some_and(|text| text.contains(why)), "{name}");
+        }
+    }
 
     #[test]
     fn the_name_is_the_one_that_iscsid_uses() {

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 39] = [
+pub const CHECKS: [(&str, &str); 40] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -10,6 +10,7 @@ pub const CHECKS: [(&str, &str); 39] = [
     ("iscsi-kernel", "whether the kernel has iSCSI's control socket"),
     ("iscsid-conf", "whether iscsid.startup in iscsid.conf names what works on this host"),
     ("initiator-name", "whether this host has an initiator name that no other one has"),
+    ("node-startup", "whether records of iSCSI targets are made for a login on demand"),
     ("iscsid-unit", "whether iscsid's unit is enabled and active"),
     ("iscsid-reachable", "whether somebody listens where iscsiadm looks for iscsid"),
     ("kernel-module-NAME", "whether a kernel module that volumes need is there and loaded"),

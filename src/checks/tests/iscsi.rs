@@ -55,6 +55,30 @@ pub(super) const CASES: &[Case] = &[
         "csihost apply",
     ),
     (
+        "initiator-name",
+        |h| h.write("/etc/iscsi/initiatorname.iscsi", "InitiatorName=\"iqn.1993-08.org.debian:01:aa\"\n"),
+        Warn,
+        "it has quotes",
+        "$(iscsi-iname)",
+    ),
+    (
+        "initiator-name",
+        |h| h.write("/etc/iscsi/initiatorname.iscsi", "InitiatorName=worker-7\n"),
+        Warn,
+        "worker-7 is no name of an initiator",
+        "log out of all sessions",
+    ),
+    (
+        "node-startup",
+        |h| {
+            let conf = "iscsid.startup = /bin/systemctl start iscsid.socket\nnode.startup = manual\n#\nnode.startup = automatic\n";
+            h.write("/etc/iscsi/iscsid.conf", conf);
+        },
+        Warn,
+        "line 4 of /etc/iscsi/iscsid.conf: node.startup = automatic",
+        "sed -i",
+    ),
+    (
         "iscsid-conf",
         |h| drop(h.facts.files.remove(&path("/etc/iscsi/iscsid.conf"))),
         Warn,

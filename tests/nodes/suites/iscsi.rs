@@ -275,3 +275,26 @@ fn records_of_longhorns_that_have_no_session_go_only_where_the_settings_ask_for_
          if grep s3cret out /var/lib/csihost/receipt.json; then exit 1; fi",
     );
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn what_a_script_left_in_the_files_of_iscsi_is_told_and_the_printed_commands_mend_it() {
+    container().shared_root().run(
+        "broken_node; install_program; csihost apply
+         found() { (csihost check || :) 2>/dev/null | grep \"^$1  $2 \"; }
+         remedy() { (csihost check || :) 2>/dev/null | grep -A3 \"^WARN  $1 \" | sed -n 's/^      do  //p'; }
+         name=/etc/iscsi/initiatorname.iscsi
+         cp $name own
+         for line in '\"iqn.1993-08.org.debian:01:aa\"' '$(hostname)' node1 'iqn.2021-05.com.example:a node' InitiatorName=iqn.1993-08.org.debian:01:aa; do
+             echo \"InitiatorName=$line\" >$name; cp $name given
+             found WARN initiator-name; csihost apply; nothing_planned; cmp given $name
+         done
+         eval \"$(remedy initiator-name | grep -o \"printf .*$name\")\"
+         found pass initiator-name; cp own $name
+         echo 'node.startup = automatic' >>/etc/iscsi/iscsid.conf
+         found WARN node-startup
+         eval \"$(remedy node-startup | grep -o \"^run sed .*; records\" | sed 's/^run //; s/; records//')\"
+         if found WARN node-startup; then fail 'it is still said'; fi
+         grep -x 'node.startup = manual' /etc/iscsi/iscsid.conf; nothing_planned",
+    );
+}
