@@ -3,9 +3,9 @@
 use super::kernel::{container, has_own_network, missing};
 use super::newer::Place;
 use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
-use crate::iscsi::records::{is_longhorns, without_session};
+use crate::iscsi::records::{damaged, is_longhorns, without_session};
 use crate::model::bytes::shown;
-use crate::model::facts::{Facts, Init, Mode};
+use crate::model::facts::{Facts, Init, Mode, NodeRecord};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unit::UnitName;
 use crate::settings::{Multipath, Settings, StaleRecords};
@@ -65,6 +65,21 @@ pub(super) fn reachable(facts: &Facts) -> Finding {
     }
 }
 
+/// Records that a crash has left without content, with the command that removes what is empty.
+fn damaged_records(id: &str, damaged: &[&NodeRecord]) -> Finding {
+    let names: Vec<String> = damaged.iter().map(|record| shown(&record.target)).collect();
+    let paths = damaged.iter().flat_map(|record| &record.damaged);
+    let quoted: Vec<String> =
+        paths.map(|path| format!("'{}'", path.to_string().replace('\'', "'\\''"))).collect();
+    let s = if damaged.len() == 1 { " is" } else { "s are" };
+    Finding::new(id, CheckStatus::Warn, format!("{} record{s} damaged: {}", damaged.len(), few(&names)))
+        .detail(
+            "a file or a directory of each is empty, as a crash leaves it: discovery may fail on it, and iscsiadm -o delete does \
+             not find it",
+        )
+        .remedy(format!("run rm -r {}; the driver or a discovery makes the record anew", quoted.join(" ")))
+}
+
 /// Whether open-iscsi remembers targets that no session is up to.
 pub(super) fn records(facts: &Facts, settings: &Settings) -> Option<Finding> {
     const ID: &str = "stale-iscsi-records";
@@ -79,10 +94,23 @@ pub(super) fn records(facts: &Facts, settings: &Settings) -> Option<Finding> {
     let longhorns = stale.iter().filter(|record| is_longhorns(record)).count();
     let others: Vec<String> =
         stale.iter().filter(|record| !is_longhorns(record)).map(|record| shown(&record.target)).collect();
+    let damaged: Vec<_> = damaged(facts).collect();
+    if !damaged.is_empty() {
+        return Some(damaged_records(ID, &damaged));
+    }
     if stale.is_empty() {
-        let summary = match facts.iscsi.records.len() {
-            0 => "open-iscsi remembers no target".to_owned(),
-            known => format!("a session is up to each of {known} targets that open-iscsi remembers"),
+        let young = facts
+            .iscsi
+            .records
+            .iter()
+            .filter(|record| !facts.iscsi.sessions.contains(&record.target))
+            .count();
+        let summary = match (facts.iscsi.records.len(), young) {
+            (0, _) => "open-iscsi remembers no target".to_owned(),
+            (known, 0) => format!("a session is up to each of {known} targets that open-iscsi remembers"),
+            (known, young) => format!(
+                "open-iscsi remembers {known} targets; {young} without a session changed within the last 15 minutes"
+            ),
         };
         return Some(Finding::new(ID, CheckStatus::Pass, summary));
     }

@@ -51,7 +51,7 @@ impl Host {
     fn record(&mut self, target: &str) {
         let target = target.as_bytes().to_vec();
         let path = path("/etc/iscsi/nodes").join(&target);
-        self.facts.iscsi.records.push(NodeRecord { path, target, settled: true });
+        self.facts.iscsi.records.push(NodeRecord { path, target, settled: true, damaged: Vec::new() });
     }
 
     fn kubelet(&mut self, distribution: Distribution, root: &str, version: &str) {

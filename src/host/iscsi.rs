@@ -4,6 +4,7 @@
 use super::Host;
 use super::diag::Diag;
 use super::process::Proc;
+use super::tree::{Kind, Meta};
 use super::walk::Last;
 use crate::model::facts::{IscsiState, Mode, Module, NodeRecord};
 use crate::model::path::HostPath;
@@ -86,9 +87,39 @@ impl Host {
         let targets = self.list(nodes).unwrap_or_default();
         let record = |target: Vec<u8>| {
             let path = nodes.join(&target);
-            NodeRecord { settled: self.is_settled(&path), path, target }
+            NodeRecord { settled: self.is_settled(&path), damaged: self.damaged(&path), path, target }
         };
         targets.into_iter().map(record).collect()
+    }
+
+    /// What of the record of a target holds nothing: `TARGET` without portals, `TARGET/PORTAL` without interfaces, an empty
+    /// file in the place of either (open-iscsi, idbm.c).
+    fn damaged(&self, record: &HostPath) -> Vec<HostPath> {
+        let empty = |path: &HostPath| match self.meta(path) {
+            Ok(Some(Meta { kind: Kind::Directory, .. })) => {
+                self.list(path).is_ok_and(|names| names.is_empty())
+            }
+            Ok(Some(Meta { kind: Kind::File, size, .. })) => size == 0,
+            _ => false,
+        };
+        if empty(record) {
+            return vec![record.clone()];
+        }
+        let mut damaged = Vec::new();
+        for portal in self.list(record).unwrap_or_default() {
+            let portal = record.join(portal);
+            if empty(&portal) {
+                damaged.push(portal);
+                continue;
+            }
+            let is_directory =
+                self.meta(&portal).is_ok_and(|meta| meta.is_some_and(|meta| meta.kind == Kind::Directory));
+            if is_directory {
+                let interfaces = self.list(&portal).unwrap_or_default();
+                damaged.extend(interfaces.iter().map(|name| portal.join(name)).filter(|path| empty(path)));
+            }
+        }
+        damaged
     }
 
     /// Whether the directory, and what lies in it, is as it was a quarter of an hour ago. A clock

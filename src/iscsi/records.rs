@@ -12,8 +12,15 @@ const LONGHORN: &[u8] = b"iqn.2019-10.io.longhorn:";
 /// The records of targets to which no session is up, but for those that a login may just be
 /// writing.
 pub fn without_session(facts: &Facts) -> impl Iterator<Item = &NodeRecord> {
-    let gone = |record: &&NodeRecord| record.settled && !facts.iscsi.sessions.contains(&record.target);
+    let gone = |record: &&NodeRecord| {
+        record.settled && record.damaged.is_empty() && !facts.iscsi.sessions.contains(&record.target)
+    };
     facts.iscsi.records.iter().filter(gone)
+}
+
+/// The records that a crash has left without content; a login may just be writing a younger one.
+pub fn damaged(facts: &Facts) -> impl Iterator<Item = &NodeRecord> {
+    facts.iscsi.records.iter().filter(|record| record.settled && !record.damaged.is_empty())
 }
 
 /// Whether a record is one that Longhorn made, and makes anew whenever it attaches the volume.
@@ -38,7 +45,7 @@ mod tests {
     fn a_record_without_a_session_is_stale_and_stays_on_its_file_system() {
         let target = b"iqn.2019-10.io.longhorn:pvc-1".to_vec();
         let path = HostPath::from("/etc/iscsi/nodes").join(&target);
-        let record = NodeRecord { path, target, settled: true };
+        let record = NodeRecord { path, target, settled: true, damaged: Vec::new() };
         assert!(is_longhorns(&record));
         let mut facts = Facts::new(crate::model::facts::Mode::Live, crate::model::facts::Init::Systemd);
         facts.iscsi.records = vec![record.clone(), NodeRecord { settled: false, ..record.clone() }];

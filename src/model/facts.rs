@@ -77,6 +77,9 @@ pub struct NodeRecord {
     /// Whether nothing of it changed for a quarter of an hour: a driver writes the record before it
     /// logs in, and then there is no session yet.
     pub settled: bool,
+    /// Files and directories of it that hold nothing, as a crash leaves them: open-iscsi neither uses nor deletes such a
+    /// record, and discovery may fail on it.
+    pub damaged: Vec<HostPath>,
 }
 
 /// Which machine this is, and which kernel runs on it.

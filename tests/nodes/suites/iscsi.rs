@@ -298,3 +298,29 @@ fn what_a_script_left_in_the_files_of_iscsi_is_told_and_the_printed_commands_men
          grep -x 'node.startup = manual' /etc/iscsi/iscsid.conf; nothing_planned",
     );
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn records_that_a_crash_left_without_content_are_told_and_removed_by_the_printed_command() {
+    container().shared_root().run(
+        "broken_node; install_program; csihost apply
+         found() { (csihost check || :) 2>/dev/null | grep \"^$1  stale-iscsi-records \"; }
+         nodes=/etc/iscsi/nodes
+         mkdir -p \"$nodes/iqn.2021-05.com.example:a/192.0.2.1,3260,1\" \"$nodes/iqn.2021-05.com.example:it's\" $nodes/iqn.2021-05.com.example:c
+         : >\"$nodes/iqn.2021-05.com.example:a/192.0.2.1,3260,1/default\"; : >$nodes/iqn.2021-05.com.example:c/192.0.2.1,3260
+         # A login may just be writing them.
+         found pass | grep '3 without a session changed within the last 15 minutes'
+         find $nodes -exec touch -d '1 hour ago' {} +
+         found WARN | grep '3 records are damaged'
+         eval \"$( (csihost check || :) 2>/dev/null | grep -o \"run rm -r '/etc/iscsi.*;\" | sed 's/^run //')\"
+         [ -z \"$(find $nodes -type f)\" ]
+         # What is left has no portal any more, and goes in the same way.
+         find $nodes -exec touch -d '1 hour ago' {} +
+         for round in 1 2; do
+             if found pass; then break; fi
+             eval \"$( (csihost check || :) 2>/dev/null | grep -o \"run rm -r '/etc/iscsi.*;\" | sed 's/^run //')\"
+             find $nodes -exec touch -d '1 hour ago' {} +
+         done
+         found pass; [ -z \"$(ls $nodes)\" ]; nothing_planned",
+    );
+}
