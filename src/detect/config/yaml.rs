@@ -73,6 +73,7 @@ pub(super) fn document(text: &[u8]) -> Result<Option<Node>, YamlError> {
         YamlError { line, error: "expected UTF-8".to_owned() }
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = &without_tabs(text);
     let mut open: Vec<Open> = Vec::new();
     let mut anchors: HashMap<usize, Node> = HashMap::new();
     let mut nodes = 0;
@@ -132,6 +133,27 @@ pub(super) fn document(text: &[u8]) -> Result<Option<Node>, YamlError> {
     Ok(None)
 }
 
+/// The text with blanks in the place of tabs between a key and its value on the same line. YAML 1.2 allows them (6.2) and
+/// libyaml's descendants, k3s' among them, take them; saphyr-parser (0.3.4) does not before a plain value. In a quoted or a
+/// block scalar a tab after a colon and a key becomes a blank too: no value that csihost reads has one.
+fn without_tabs(text: &str) -> Cow<'_, str> {
+    if !text.contains(":\t") {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        match line.split_once(":\t") {
+            Some((key, value)) if !key.contains(['"', '\'', '#']) => {
+                out.push_str(key);
+                out.push_str(": ");
+                out.push_str(value.trim_start_matches(['\t', ' ']));
+            }
+            _ => out.push_str(line),
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn pairs(children: Vec<Node>) -> Vec<(Node, Node)> {
     let mut pairs = Vec::with_capacity(children.len() / 2);
     let mut children = children.into_iter();
@@ -160,6 +182,7 @@ mod tests {
     #[test]
     fn documents_are_read_with_their_lines() {
         for (text, wanted) in [
+            ("a:\tb\nc:\t\t'd'\n# e:\tf\n", r#"{1:"a"=1:"b" 2:"c"=2:"d"}"#),
             ("# c\na: b\nc:\n- d\n- \"~\"\n", r#"{2:"a"=2:"b" 3:"c"=[4:"d" 5:"~"]}"#),
             ("a: &x [1, 2]\nb: *x\na: ~\n", r#"{1:"a"=[1:"1" 1:"2"] 2:"b"=[1:"1" 1:"2"] 3:"a"=3:""}"#),
             ("a: 1\n---\nb: 2\n", r#"{1:"a"=1:"1"}"#),
