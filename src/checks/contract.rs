@@ -1,10 +1,12 @@
 //! Pure: whether the volumes that CSI plugins mount reach the kubelet.
 
 use crate::model::bytes::shown;
-use crate::model::contract::{Contract, Propagation, Seen};
+use crate::model::contract::{Contract, Propagation, Publisher, Seen};
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
+use crate::model::mount::Mount;
 use crate::mounts::resolve::cover;
+use crate::mounts::travel::{Travel, travel};
 use crate::settings::Repair;
 
 pub(super) const PROPAGATION: &str = "mount-propagation";
@@ -118,12 +120,41 @@ pub(super) fn why(contract: &Contract) -> String {
     }
 }
 
+/// True if the host's mounts reach the kubelet, and those that the kubelet makes do not reach the host: a service with a mount
+/// namespace of its own has copies that are slaves of the host's mounts, and shared among themselves.
+fn only_receives(facts: &Facts, kubelet: &Publisher, own: &Mount) -> bool {
+    let (Some(table), Some(root)) = (&kubelet.mounts, facts.detection.host_dir()) else { return false };
+    let Some(hosts) = cover(&facts.mounts, root.join("pods").as_bytes()) else { return false };
+    travel(own, table, hosts, &facts.mounts) == Travel::FromSecond
+}
+
+fn own_namespace(facts: &Facts, point: &str) -> Finding {
+    let unit = facts.detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str());
+    Finding::new(
+        PROPAGATION,
+        CheckStatus::Warn,
+        format!("the kubelet has a mount namespace of its own, which only receives mounts at {point}"),
+    )
+    .detail(
+        "what the kubelet itself mounts for pods (secrets, projected volumes, memory) reaches a container runtime in the same \
+         namespace alone",
+    )
+    .remedy(format!(
+        "look for the setting that makes it: systemctl cat {unit} | grep -E '^(Private|Protect|ReadOnly|ReadWrite|Inaccessible|\
+         Temporary|Bind|Mount|Root|Dynamic)'; PrivateTmp=, ProtectHome=, ProtectSystem= and MountFlags= with any value do; take \
+         it away in a drop-in of {unit}, then restart the kubelet"
+    ))
+}
+
 /// Whether mounts below the kubelet's root travel at all, as the kubelet sees it.
 fn propagation(facts: &Facts) -> Option<Finding> {
     let kubelet = facts.plugins.kubelet.as_ref()?;
     let table = kubelet.mounts.as_ref().unwrap_or(&facts.mounts);
     let mount = cover(table, kubelet.view.pods.path.as_bytes())?;
     let (root, point) = (&kubelet.root, shown(&mount.point));
+    if mount.shared.is_some() && only_receives(facts, kubelet, mount) {
+        return Some(own_namespace(facts, &point));
+    }
     if mount.shared.is_some() {
         let summary = format!("mounts below {root} are shared");
         return Some(Finding::new(PROPAGATION, CheckStatus::Pass, summary));

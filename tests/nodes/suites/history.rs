@@ -60,3 +60,22 @@ fn a_kubelet_that_may_start_before_the_disk_of_its_root_is_told_with_the_drop_in
          if found WARN kubelet-order; then fail 'it is ordered now'; fi; nothing_planned"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_kubelet_whose_service_has_a_mount_namespace_of_its_own_is_told_with_the_setting() {
+    container().shared_root().run(&format!(
+        "{STANDARD}
+         found pass mount-propagation
+         for setting in PrivateTmp=yes ProtectHome=yes; do
+             printf '[Service]\n%s\n' $setting >/etc/systemd/system/kubelet.service.d/sandbox.conf
+             systemctl daemon-reload; systemctl restart kubelet
+             found WARN mount-propagation
+             # As the remedy says.
+             pattern=$( (csihost check || :) | grep -o \"grep -E '[^']*'\" | head -n 1)
+             systemctl cat kubelet.service | eval \"$pattern\" | grep -x $setting
+         done
+         rm /etc/systemd/system/kubelet.service.d/sandbox.conf; systemctl daemon-reload; systemctl restart kubelet
+         found pass mount-propagation; nothing_planned"
+    ));
+}
