@@ -31,7 +31,7 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
 fn is_needed(left: &LeftOut) -> bool {
     match left {
         LeftOut::Process { user, why, .. } => *why == Why::Silent && user.is_none_or(|user| user == 0),
-        LeftOut::Mount { .. } => true,
+        LeftOut::Mount { .. } | LeftOut::Tenants => true,
         LeftOut::Journal => false,
     }
 }
@@ -45,12 +45,14 @@ fn shown(left: &LeftOut) -> String {
         }
         LeftOut::Mount { point, fs_type } => format!("the {fs_type} mount at {point}"),
         LeftOut::Journal => "systemd-journald".to_owned(),
+        LeftOut::Tenants => "each process of a container, or of another user than root,".to_owned(),
     }
 }
 
 fn why(left: &LeftOut) -> &'static str {
     match left {
         LeftOut::Process { why: Why::TooLong, .. } => "it shows more arguments than a program can be given",
+        LeftOut::Tenants => "too many of them do not answer",
         LeftOut::Process { why: Why::Silent, .. } | LeftOut::Mount { .. } | LeftOut::Journal => {
             "it does not answer"
         }
@@ -59,6 +61,7 @@ fn why(left: &LeftOut) -> &'static str {
 
 fn remedy(left: &LeftOut) -> String {
     match left {
+        LeftOut::Tenants => "end those that are named, then look again".to_owned(),
         LeftOut::Process { pid, why: Why::TooLong, .. } => {
             format!("run tr '\\0' ' ' </proc/{pid}/cmdline | head -c 500 to see what process {pid} is")
         }

@@ -12,6 +12,7 @@ use crate::model::unanswered::{Access, Unanswered};
 use crate::mounts::answer::{self, waits_for};
 use crate::mounts::mountinfo;
 use crate::report::journal;
+use crate::report::notify::Notify;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
@@ -20,8 +21,9 @@ use std::time::{Duration, Instant};
 
 /// How often the record is looked at while the process works.
 const LOOK: Duration = Duration::from_millis(200);
-/// How many objects are left out. More than that, each with its deadline, would take longer than a boot should.
-const MOST: usize = 4;
+/// How many objects are left out one by one. More than that, each with its deadline, would take longer than a boot should:
+/// then all processes of containers and users are left out at once.
+const MOST: usize = 3;
 /// How long the process may take to end when it is told to.
 const LAST: Duration = Duration::from_secs(2);
 /// How long an agent leaves an object out, before it is accessed once more.
@@ -60,11 +62,12 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
             Followed::Unanswered(found) => found,
             Followed::LookAgain => bail!("the agent starts anew, to look again at what did not answer"),
         };
-        if left_out.len() == MOST {
-            bail!("{} objects do not answer, the last one is {}; see csihost check", MOST + 1, shown(&found));
+        let is_process = matches!(found, Unanswered::Process(_));
+        if left_out.len() > MOST || left_out.len() == MOST && !is_process {
+            bail!("{} objects do not answer, the last one is {}", left_out.len() + 1, shown(&found));
         }
-        left_out.push(found);
-        if is_agent {
+        left_out.push(if left_out.len() == MOST { Unanswered::Tenants } else { found });
+        if is_agent && Notify::has_manager() {
             // Gates of drivers close with the end of this process, and its service starts it anew.
             remember(&host, &left_out)?;
             bail!("the agent starts anew without what did not answer");
@@ -177,6 +180,7 @@ fn unanswered(proc: &Proc<'_>, wait: &Wait) -> Option<(Unanswered, Duration)> {
 fn shown(object: &Unanswered) -> String {
     match object {
         Unanswered::Journal => "systemd-journald".to_owned(),
+        Unanswered::Tenants => "each process of a container or of a user".to_owned(),
         Unanswered::Process(id) => format!("process {}", id.pid),
         Unanswered::Mount { point, fs_type } => format!("the {fs_type} mount at {point}"),
     }

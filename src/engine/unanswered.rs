@@ -30,6 +30,10 @@ pub(super) fn left_out(proc: &Proc<'_>) -> Result<Vec<LeftOut>> {
     for object in access::left_out() {
         let id = match object {
             Unanswered::Process(id) => id,
+            Unanswered::Tenants => {
+                described.push(LeftOut::Tenants);
+                continue;
+            }
             Unanswered::Journal => {
                 described.push(LeftOut::Journal);
                 continue;

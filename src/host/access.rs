@@ -121,6 +121,7 @@ pub(super) fn process(pid: i32, of: impl Fn(i32) -> Option<ProcessId>) -> nix::R
                     now == *left || now.namespace.is_some() && now.namespace == left.namespace
                 })
         }
+        Unanswered::Tenants => of(pid).is_some_and(|now| now.namespace.is_some() || !now.is_root),
         Unanswered::Mount { .. } | Unanswered::Journal => false,
     });
     if is_left_out {

@@ -28,6 +28,8 @@ pub const OPTION: &str = "--supervised";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// How long the end of a process that was killed is waited for.
 const LAST: Duration = Duration::from_millis(500);
+/// As much of the time between two looks counts.
+const LONGEST_LOOK: Duration = Duration::from_millis(400);
 /// How often that is looked at.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -57,10 +59,12 @@ pub struct Worker {
     child: Child,
     record: File,
     wake: tokio::net::UnixStream,
-    /// The count of each entry, and since when it is the same and its thread waits.
-    waits: Vec<Option<(u64, Instant)>>,
+    /// The count of each entry, and for how long it is the same and its thread waits.
+    waits: Vec<Option<(u64, Duration)>>,
+    /// When the record was read last.
+    looked: Instant,
     /// The same of its main thread, which sends a message.
-    sends: Option<(u64, Instant)>,
+    sends: Option<(u64, Duration)>,
 }
 
 /// An access without an answer so far.
@@ -72,21 +76,18 @@ pub struct Wait {
     pub elapsed: Duration,
 }
 
-/// How long an access, known by its count, has waited; `since` keeps when that was first seen.
-fn waited(since: &mut Option<(u64, Instant)>, now: Option<(u64, Access)>, at: Instant) -> Option<Wait> {
+/// How long an access, known by its count, has waited; `since` adds up the time between looks.
+fn waited(since: &mut Option<(u64, Duration)>, now: Option<(u64, Access)>, passed: Duration) -> Option<Wait> {
     let Some((count, access)) = now else {
         *since = None;
         return None;
     };
-    match *since {
-        Some((earlier, began)) if earlier == count => {
-            Some(Wait { access, elapsed: at.duration_since(began) })
-        }
-        _ => {
-            *since = Some((count, at));
-            None
-        }
-    }
+    let elapsed = match *since {
+        Some((earlier, elapsed)) if earlier == count => elapsed + passed,
+        _ => Duration::ZERO,
+    };
+    *since = Some((count, elapsed));
+    Some(Wait { access, elapsed })
 }
 
 /// Ends this process when its parent ends.
@@ -123,7 +124,7 @@ impl Worker {
             command.env_remove(WATCHDOG_PID);
         }
         let child = command.spawn()?;
-        Ok(Self { child, record, wake, waits: vec![None; SLOTS], sends: None })
+        Ok(Self { child, record, wake, waits: vec![None; SLOTS], looked: Instant::now(), sends: None })
     }
 
     /// Its exit status, once it has ended.
@@ -143,18 +144,20 @@ impl Worker {
     pub fn waits(&mut self, proc: &Proc<'_>) -> io::Result<Vec<Wait>> {
         let mut slots = vec![0; SLOTS * SLOT];
         self.record.read_exact_at(&mut slots, HEADER as u64)?;
-        let now = Instant::now();
+        // Where this process has not run for a while (stopped at a terminal, a machine that was paused), nor has the other.
+        let passed = self.looked.elapsed().min(LONGEST_LOOK);
+        self.looked = Instant::now();
         let mut waits = Vec::new();
         for (slot, since) in slots.chunks_exact(SLOT).zip(&mut self.waits) {
             // A thread that computes has its answer.
             let waits_for = |read: &layout::Read| proc.waits_in(self.child.id(), read.thread, &ACCESSES);
             let read = layout::read(slot).filter(waits_for);
-            waits.extend(waited(since, read.map(|read| (read.count, read.access)), now));
+            waits.extend(waited(since, read.map(|read| (read.count, read.access)), passed));
         }
         let main = i32::try_from(self.child.id()).map_err(io::Error::other)?;
         // The bus and the service manager are written to without waiting: only the journal can be slow to take a message.
         let sends = proc.waits_in(self.child.id(), main, &SENDS).then_some((0, Access::Journal));
-        waits.extend(waited(&mut self.sends, sends, now));
+        waits.extend(waited(&mut self.sends, sends, passed));
         Ok(waits)
     }
 
@@ -225,6 +228,12 @@ impl Proc<'_> {
     pub fn process_id(&self, pid: i32) -> Option<ProcessId> {
         let namespace = self.mount_namespace(pid);
         let is_hosts = namespace == self.host_namespaces().mnt;
-        Some(ProcessId { pid, start: self.started(pid)?, namespace: namespace.filter(|_| !is_hosts) })
+        let is_root = self.user(pid) == Some(0);
+        Some(ProcessId {
+            pid,
+            start: self.started(pid)?,
+            namespace: namespace.filter(|_| !is_hosts),
+            is_root,
+        })
     }
 }

@@ -14,6 +14,8 @@ pub enum Unanswered {
     Process(ProcessId),
     /// systemd-journald: messages are lost from now on.
     Journal,
+    /// Every process that is in a container, or not root's: too many of them did not answer.
+    Tenants,
     /// The file system that is mounted there, on the host.
     Mount {
         /// The mount point.
@@ -32,6 +34,8 @@ pub struct ProcessId {
     pub start: u64,
     /// Its mount namespace, where it is not the host's: a container, all of which is left out.
     pub namespace: Option<u64>,
+    /// True if its real user is root.
+    pub is_root: bool,
 }
 
 /// What a thread of csihost accesses, from the moment before the system call.
@@ -63,6 +67,8 @@ pub enum LeftOut {
     },
     /// systemd-journald.
     Journal,
+    /// Every process that is in a container, or not root's.
+    Tenants,
     /// A mount of the host.
     Mount {
         /// The mount point.

@@ -205,7 +205,7 @@ fn resolved(facts: &Facts, path: &HostPath) -> Result<HostPath, Refusal> {
 fn unusable(facts: &Facts, path: &HostPath, why: &str) -> Refusal {
     let silent = facts.left_out.iter().find_map(|left| match left {
         LeftOut::Mount { point, .. } => path.starts_with(point).then_some(point),
-        LeftOut::Process { .. } | LeftOut::Journal => None,
+        LeftOut::Process { .. } | LeftOut::Journal | LeftOut::Tenants => None,
     });
     Refusal {
         id: "bridge-unusable-path",

@@ -48,6 +48,11 @@ pub struct Notify {
 }
 
 impl Notify {
+    /// True if a service manager started this process, and starts it anew when it ends.
+    pub fn has_manager() -> bool {
+        std::env::var_os("NOTIFY_SOCKET").is_some()
+    }
+
     /// As $NOTIFY_SOCKET and $WATCHDOG_USEC say.
     pub fn from_env() -> io::Result<Self> {
         let variable = |name| std::env::var_os(name);
