@@ -21,7 +21,7 @@ use crate::model::facts::Mode;
 use crate::report::{self, journal};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Makes a Kubernetes node's host ready for CSI storage, keeps it ready, and proves it.
@@ -216,7 +216,8 @@ impl Verb {
     /// True for verbs that look at this node's processes and mounts.
     fn is_supervised(&self) -> bool {
         match self {
-            Self::Run(_) | Self::Probe(_) => true,
+            Self::Run(args) => is_file(args.config.as_deref()),
+            Self::Probe(args) => is_file(args.config.as_deref()),
             Self::Apply(args) => args.common.is_live(),
             Self::Check(args) => args.common.is_live(),
             Self::Map(args) => args.common.is_live(),
@@ -234,9 +235,14 @@ impl Verb {
     }
 }
 
+/// True if settings can be read again by a second process: what comes through a pipe is there once.
+fn is_file(config: Option<&Path>) -> bool {
+    config.is_none_or(|path| path.metadata().is_ok_and(|stat| stat.is_file()))
+}
+
 impl Common {
     fn is_live(&self) -> bool {
-        self.root.is_none()
+        self.root.is_none() && is_file(self.config.as_deref())
     }
 
     fn open(&self) -> Result<(engine::Host, Config)> {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub(super) struct Probe {
     /// Read the settings from FILE alone
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// Print JSON (schema 1)
     #[arg(long)]
     json: bool,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub(super) struct Run {
     /// Read the settings from FILE alone
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: &Run) -> Result<End> {

@@ -8,7 +8,7 @@ use crate::host::process::Proc;
 use crate::host::worker::{Wait, Worker};
 use crate::host::{Host, Signals};
 use crate::model::path::HostPath;
-use crate::model::unanswered::{Access, Unanswered};
+use crate::model::unanswered::{Access, ProcessId, Unanswered};
 use crate::mounts::answer::{self, waits_for};
 use crate::mounts::mountinfo;
 use crate::report::journal;
@@ -47,7 +47,7 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
     let proc = host.proc()?.context("there is no /proc")?;
     let mut signals = Signals::take().context("cannot take signals")?;
     let mut left_out = match is_agent {
-        true => remembered(&host),
+        true => remembered(&host, &proc),
         false => Vec::new(),
     };
     loop {
@@ -63,10 +63,12 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
             Followed::LookAgain => bail!("the agent starts anew, to look again at what did not answer"),
         };
         let is_process = matches!(found, Unanswered::Process(_));
-        if left_out.len() > MOST || left_out.len() == MOST && !is_process {
-            bail!("{} objects do not answer, the last one is {}", left_out.len() + 1, shown(&found));
+        let is_too_much = left_out.len() > MOST || left_out.len() == MOST && !is_process;
+        let last = shown(&found);
+        left_out.push(if left_out.len() == MOST && is_process { Unanswered::Tenants } else { found });
+        if is_too_much && !is_agent {
+            bail!("{} objects do not answer, the last one is {last}", left_out.len());
         }
-        left_out.push(if left_out.len() == MOST { Unanswered::Tenants } else { found });
         if is_agent && Notify::has_manager() {
             // Gates of drivers close with the end of this process, and its service starts it anew.
             remember(&host, &left_out)?;
@@ -117,7 +119,7 @@ async fn follow(
             },
             () = worker.woken(), if is_asleep => is_asleep = false,
             () = &mut look_again => {
-                worker.kill();
+                end(worker, host)?;
                 return Ok(Followed::LookAgain);
             }
             () = tokio::time::sleep(LOOK), if !is_asleep || told.is_some() => looks = true,
@@ -125,17 +127,13 @@ async fn follow(
         if let Some((signal, at)) = told
             && at.elapsed() >= LAST
         {
-            worker.kill();
+            end(worker, host)?;
             return Ok(Followed::Ended(Ended::Signal(signal)));
         }
         if looks {
             let waits = worker.waits(proc).context("cannot read what csihost accesses")?;
             if let Some((found, elapsed)) = waits.iter().find_map(|wait| unanswered(proc, wait)) {
-                let pid = worker.pid();
-                let is_gone = worker.kill();
-                if !is_gone {
-                    host.abandon_lock(pid)?;
-                }
+                let is_gone = end(worker, host)?;
                 // A message to who does not take it would wait here.
                 if found != Unanswered::Journal {
                     journal::unanswered(&shown(&found), elapsed, is_gone);
@@ -145,6 +143,16 @@ async fn follow(
             is_asleep = worker.sleeps();
         }
     }
+}
+
+/// Kills a worker, and gives up its lock where it cannot be ended; false in that case.
+fn end(worker: Worker, host: &Host) -> Result<bool> {
+    let pid = worker.pid();
+    let is_gone = worker.kill();
+    if !is_gone {
+        host.abandon_lock(pid)?;
+    }
+    Ok(is_gone)
 }
 
 fn ended(status: ExitStatus) -> Ended {
@@ -161,7 +169,13 @@ fn unanswered(proc: &Proc<'_>, wait: &Wait) -> Option<(Unanswered, Duration)> {
     }
     let found = match &wait.access {
         Access::Journal => Unanswered::Journal,
-        Access::Process(pid) => Unanswered::Process(proc.process_id(*pid)?),
+        // A process that has ended meanwhile is not accessed again.
+        Access::Process(pid) => Unanswered::Process(proc.process_id(*pid).unwrap_or(ProcessId {
+            pid: *pid,
+            start: 0,
+            namespace: None,
+            is_root: true,
+        })),
         Access::Path(path) => {
             let table = mountinfo::parse(&proc.mountinfo().ok()?).ok()?;
             let (mount, deadline) = waits_for(&table, path)?;
@@ -191,16 +205,25 @@ fn memory() -> HostPath {
 }
 
 /// What an agent before this one left out, for as long as that holds.
-fn remembered(host: &Host) -> Vec<Unanswered> {
+fn remembered(host: &Host, proc: &Proc<'_>) -> Vec<Unanswered> {
     let file = host.file(&memory());
     let is_recent = host
         .minutes_unchanged(&memory())
         .is_ok_and(|minutes| minutes.is_some_and(|minutes| minutes < LEFT_OUT_FOR.as_secs() / 60));
     // A file that cannot be read only costs the time to find out once more.
-    file.bytes()
+    let mut left_out: Vec<Unanswered> = file
+        .bytes()
         .filter(|_| is_recent)
         .and_then(|bytes| serde_json::from_slice(bytes).ok())
-        .unwrap_or_default()
+        .unwrap_or_default();
+    let table = proc.mountinfo().ok().and_then(|text| mountinfo::parse(&text).ok()).unwrap_or_default();
+    // What is gone by now is in nobody's way.
+    left_out.retain(|one| match one {
+        Unanswered::Process(id) => proc.started(id.pid) == Some(id.start),
+        Unanswered::Mount { point, .. } => table.iter().any(|mount| mount.point == point.as_bytes()),
+        Unanswered::Journal | Unanswered::Tenants => true,
+    });
+    left_out
 }
 
 fn remember(host: &Host, left_out: &[Unanswered]) -> Result<()> {

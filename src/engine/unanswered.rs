@@ -47,9 +47,12 @@ pub(super) fn left_out(proc: &Proc<'_>) -> Result<Vec<LeftOut>> {
             continue;
         }
         let (comm, user) = (shown(&proc.comm(id.pid)), proc.user(id.pid));
-        if id.namespace.is_none() && user == Some(0) && KUBELETS.contains(&comm.as_str()) {
+        let owner = owner(&proc.cgroup(id.pid));
+        // A service may have a mount namespace of its own; a container may call its processes as it likes.
+        let is_hosts = id.namespace.is_none() || owner.pod.is_none() && owner.container.is_none();
+        if is_hosts && user == Some(0) && KUBELETS.contains(&comm.as_str()) {
             bail!(
-                "process {} ({comm}) does not answer when its arguments are read, and may be the kubelet; run \
+                "process {} ({comm}) does not answer when its arguments or its files are read, and may be the kubelet; run \
                  cat /proc/{}/stack to see what it waits for, and restart it",
                 id.pid,
                 id.pid

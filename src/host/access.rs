@@ -48,11 +48,11 @@ thread_local! {
 pub fn begin(number: u32) -> io::Result<()> {
     let supervisor = super::worker::end_with_parent()?;
     super::signals::release()?;
-    let wake = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
-    wake.set_nonblocking(true)?;
     let record = File::options().read(true).write(true).open(format!("/proc/{supervisor}/fd/{number}"))?;
     // Nothing but a memory file has seals: no other file is ever written to.
     fcntl_get_seals(&record)?;
+    let wake = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    wake.set_nonblocking(true)?;
     // What this process starts inherits neither.
     nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
     let left_out = layout::left_out(&record)?;

@@ -3,6 +3,7 @@
 use super::walk::Last;
 use super::{Host, HostError, Result, failed};
 use crate::model::facts::Mode;
+use crate::model::file::FileId;
 use crate::model::path::HostPath;
 use nix::Error as Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat};
@@ -59,8 +60,8 @@ impl Host {
     /// The process that holds the lock of a live host, where that is known (proc_locks(5)).
     pub fn lock_holder(&self) -> Option<i32> {
         (self.mode() == Mode::Live).then_some(())?;
-        let inode = self.file_id(&HostPath::from(LOCK))?.inode;
-        holder(&self.proc().ok()??.locks()?, inode)
+        let file = self.file_id(&HostPath::from(LOCK))?;
+        holder(&self.proc().ok()??.locks()?, file)
     }
 
     /// Gives the lock up that a process holds which cannot be ended, and which does nothing any more.
@@ -96,31 +97,34 @@ impl Host {
     }
 }
 
-/// The process with a flock(2) lock on the file with this inode, by the text of /proc/locks.
-fn holder(locks: &[u8], inode: u64) -> Option<i32> {
+/// The process with a flock(2) lock on the file, by the text of /proc/locks.
+fn holder(locks: &[u8], file: FileId) -> Option<i32> {
+    let id = format!("{:02x}:{:02x}:{}", file.device.major, file.device.minor, file.inode);
     let text = std::str::from_utf8(locks).ok()?;
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         // "1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF"; a process that waits has "->" after the number.
-        let [_, "FLOCK", _, _, pid, file, ..] = fields.as_slice() else { return None };
-        let found = file.rsplit(':').next()?.parse() == Ok(inode);
-        pid.parse().ok().filter(|_| found)
+        let [_, "FLOCK", _, _, pid, of, ..] = fields.as_slice() else { return None };
+        pid.parse().ok().filter(|_| *of == id)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::mount::Device;
 
     #[test]
     fn the_holder_is_who_has_the_lock_and_not_who_waits_for_it() {
+        let file = |inode| FileId { device: Device { major: 0, minor: 0x17 }, inode };
         let locks = b"1: POSIX  ADVISORY  WRITE 10 00:17:77 0 EOF
 2: FLOCK  ADVISORY  WRITE 20 00:17:78 0 EOF
 3: -> FLOCK  ADVISORY  WRITE 30 00:17:77 0 EOF
-4: FLOCK  ADVISORY  WRITE 40 00:17:77 0 EOF
+4: FLOCK  ADVISORY  WRITE 35 00:18:77 0 EOF
+5: FLOCK  ADVISORY  WRITE 40 00:17:77 0 EOF
 ";
-        assert_eq!(holder(locks, 77), Some(40));
-        assert_eq!(holder(locks, 78), Some(20));
-        assert_eq!(holder(locks, 79), None);
+        assert_eq!(holder(locks, file(77)), Some(40));
+        assert_eq!(holder(locks, file(78)), Some(20));
+        assert_eq!(holder(locks, file(79)), None);
     }
 }

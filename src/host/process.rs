@@ -370,7 +370,22 @@ impl Proc<'_> {
         self.accesses(pid)?;
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = openat(&self.dir, format!("{pid}/root").as_str(), flags, Bits::empty())?;
-        Ok(Host { root, mode: Mode::Live, owner: self.host.owner, asked: None, of: Some(pid) })
+        Ok(Host {
+            root,
+            mode: Mode::Live,
+            owner: self.host.owner,
+            asked: None,
+            of: (!self.sees_the_host(pid)).then_some(pid),
+        })
+    }
+
+    /// True if the paths of a process are the host's: same mount namespace, same root directory.
+    fn sees_the_host(&self, pid: i32) -> bool {
+        let of = |pid: &str| self.link(&format!("{pid}/ns/mnt")).ok();
+        let hosts = of(self.mounter());
+        hosts.is_some()
+            && of(&pid.to_string()) == hosts
+            && self.link(&format!("{pid}/root")).is_ok_and(|root| root == b"/")
     }
 
     /// Opens the program of a process.

@@ -8,6 +8,7 @@ pub(super) mod layout;
 use super::process::Proc;
 use crate::model::unanswered::{Access, ProcessId, Unanswered};
 use layout::{HEADER, Header, SLOT, SLOTS};
+use nix::Error as Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -155,7 +156,8 @@ impl Worker {
             waits.extend(waited(since, read.map(|read| (read.count, read.access)), passed));
         }
         let main = i32::try_from(self.child.id()).map_err(io::Error::other)?;
-        // The bus and the service manager are written to without waiting: only the journal can be slow to take a message.
+        // The bus and the service manager are written to without waiting, and so is the journal, unless its queue fills between
+        // the question and the message.
         let sends = proc.waits_in(self.child.id(), main, &SENDS).then_some((0, Access::Journal));
         waits.extend(waited(&mut self.sends, sends, passed));
         Ok(waits)
@@ -214,14 +216,23 @@ impl Proc<'_> {
     /// gone (proc_pid_syscall(5)).
     fn waits_in(&self, pid: u32, thread: i32, calls: &[libc::c_long]) -> bool {
         let mut text = Vec::new();
-        if self.read(&format!("{pid}/task/{thread}/syscall"), &mut text).is_err() {
-            return false;
+        if let Err(error) = self.read(&format!("{pid}/task/{thread}/syscall"), &mut text) {
+            // Nobody may trace (Yama's ptrace_scope=3): a thread that nothing interrupts waits for a file system.
+            return matches!(error.errno, Errno::EACCES | Errno::EPERM)
+                && self.is_uninterruptible(pid, thread);
         }
         let number = text
             .split(|&b| b == b' ')
             .next()
             .and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
         number.is_some_and(|number| calls.contains(&number))
+    }
+
+    /// True if a thread waits uninterruptibly (proc_pid_stat(5), state D).
+    fn is_uninterruptible(&self, pid: u32, thread: i32) -> bool {
+        let mut stat = Vec::new();
+        let state = |stat: &[u8]| stat.rsplitn(2, |&b| b == b')').next()?.get(1).copied();
+        self.read(&format!("{pid}/task/{thread}/stat"), &mut stat).is_ok() && state(&stat) == Some(b'D')
     }
 
     /// Which process has the number now, read from files that never wait.

@@ -10,12 +10,24 @@ pub const REMOTE: Duration = Duration::from_secs(2);
 /// How long a local one may take: a disk that is busy, or that spins up.
 pub const LOCAL: Duration = Duration::from_secs(8);
 
+/// How long systemd may take to mount what is behind an automount (systemd-system.conf(5), DefaultTimeoutStartSec=).
+pub const ON_DEMAND: Duration = Duration::from_secs(90);
+
 /// Directories with csihost's own files, and those of the system that it works with. A file system that one of them lies
 /// on is needed, and waited for, as everything on the node waits for it.
 const OWN: [&str; 5] = ["/etc", "/run", "/usr", "/var/lib/csihost", "/proc"];
 
 /// File systems of this kernel alone: on a disk, in memory, or of the kernel's own data (filesystems(5)).
-const OF_THE_KERNEL: [&str; 28] = [
+const OF_THE_KERNEL: [&str; 37] = [
+    "exfat",
+    "jfs",
+    "nilfs2",
+    "ntfs3",
+    "overlay",
+    "reiserfs",
+    "ubifs",
+    "udf",
+    "zfs",
     "bcachefs",
     "binfmt_misc",
     "bpf",
@@ -58,9 +70,10 @@ pub fn waits_for<'t>(table: &'t MountTable, path: &HostPath) -> Option<(&'t Moun
 
 /// How long an access to a file system may take.
 fn deadline(mount: &Mount) -> Duration {
-    match std::str::from_utf8(&mount.fs_type).is_ok_and(|fs_type| OF_THE_KERNEL.contains(&fs_type)) {
-        true => LOCAL,
-        false => REMOTE,
+    match std::str::from_utf8(&mount.fs_type) {
+        Ok("autofs") => ON_DEMAND,
+        Ok(fs_type) if OF_THE_KERNEL.contains(&fs_type) => LOCAL,
+        _ => REMOTE,
     }
 }
 
@@ -91,7 +104,7 @@ mod tests {
         assert_eq!(of(volume), Some((24, 2)));
         assert_eq!(of(&format!("{volume}/a/b")), Some((24, 2)));
         assert_eq!(of(&format!("{volume}/local/b")), Some((25, 8)));
-        assert_eq!((of("/srv/fuse/x"), of("/srv/auto")), (Some((26, 2)), Some((27, 2))));
+        assert_eq!((of("/srv/fuse/x"), of("/srv/auto")), (Some((26, 2)), Some((27, 90))));
         // On a network, too: without it there is no csihost.
         assert_eq!((of("/var/lib/kubelet/pods"), of("/etc/fstab"), of("/proc/1/root")), (None, None, None));
     }

@@ -10,13 +10,16 @@ use super::style::{Colour, paint, stderr_colours};
 use crate::model::plan::{Later, Refusal};
 use crate::model::status::{Status, TurnResult};
 use std::fmt;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber, error, info, warn};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 
 /// The journal does not answer.
 static SILENT: AtomicBool = AtomicBool::new(false);
@@ -30,9 +33,15 @@ pub fn start(is_silent: bool) {
         SILENT.store(true, Ordering::Relaxed);
         return;
     }
+    if is_journal && !takes_messages() {
+        SILENT.store(true, Ordering::Relaxed);
+        return;
+    }
     let native = is_journal.then(native).flatten();
     let set = match native {
-        Some(layer) => tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)),
+        Some(layer) => {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Journal(layer)))
+        }
         None => {
             let plain = Plain { colours: stderr_colours() };
             tracing::subscriber::set_global_default(tracing_subscriber::registry().with(plain))
@@ -55,6 +64,28 @@ fn native() -> Option<tracing_journald::Layer> {
         Some(unit) => layer.with_custom_fields([("OBJECT_SYSTEMD_UNIT", unit)]),
         None => layer,
     })
+}
+
+/// systemd-journald, for as long as it takes messages: its own socket would have csihost wait for it.
+struct Journal(tracing_journald::Layer);
+
+impl<S: Subscriber + for<'span> LookupSpan<'span>> Layer<S> for Journal {
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if takes_messages() {
+            self.0.on_event(event, context);
+        }
+    }
+}
+
+/// False if whoever sends a message to systemd-journald now would wait: its queue is full (net.unix.max_dgram_qlen), because it
+/// hangs. An empty datagram is no message to it.
+fn takes_messages() -> bool {
+    const SOCKET: &str = "/run/systemd/journal/socket";
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(&[], SOCKET)
+    });
+    !sent.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Whether stderr is the stream that systemd connected to the journal (systemd.exec(5)).

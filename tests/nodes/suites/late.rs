@@ -108,15 +108,6 @@ fn a_disk_with_a_unit_of_its_own_after_a_service() {
 
 #[test]
 #[ignore = "boots a node: make node"]
-fn a_disk_that_is_mounted_on_demand() {
-    boots(
-        "network
-         echo '/srv/disk /mnt/data none bind,_netdev,x-systemd.automount,x-systemd.requires=disks.service 0 0' >>/etc/fstab",
-    );
-}
-
-#[test]
-#[ignore = "boots a node: make node"]
 fn a_disk_that_is_in_time() {
     boots("echo '/srv/disk /mnt/data none bind 0 0' >>/etc/fstab");
 }
