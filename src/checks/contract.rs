@@ -124,6 +124,10 @@ pub(super) fn why(contract: &Contract) -> String {
 /// namespace of its own has copies that are slaves of the host's mounts, and shared among themselves.
 fn only_receives(facts: &Facts, kubelet: &Publisher, own: &Mount) -> bool {
     let (Some(table), Some(root)) = (&kubelet.mounts, facts.detection.host_dir()) else { return false };
+    // A runtime in the same namespace (OpenShift's kubens, a confined snap) has what the kubelet mounts.
+    if !kubelet.alone {
+        return false;
+    }
     let Some(hosts) = cover(&facts.mounts, root.join("pods").as_bytes()) else { return false };
     travel(own, table, hosts, &facts.mounts) == Travel::FromSecond
 }
@@ -183,4 +187,35 @@ fn propagation(facts: &Facts) -> Option<Finding> {
             ),
         }),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::facts::{Init, Mode};
+    use crate::model::kubelet::{Detection, Distribution, Kubelet, KubeletRoot};
+    use crate::mounts::mountinfo;
+
+    #[test]
+    fn a_mount_namespace_of_the_kubelets_own_matters_only_where_no_runtime_is_in_it() {
+        let status = |tags: &str, alone: bool| {
+            let kubelet = Kubelet::running(Distribution::Kubelet, KubeletRoot::standard());
+            let own = format!("500 499 8:1 / / rw {tags} - ext4 /dev/sda1 rw\n");
+            let mut facts = Facts {
+                mounts: mountinfo::parse(b"20 1 8:1 / / rw shared:1 - ext4 /dev/sda1 rw\n").unwrap(),
+                detection: Detection { kubelet: Some(kubelet), ..Detection::default() },
+                ..Facts::new(Mode::Live, Init::Systemd)
+            };
+            let mounts = Some(mountinfo::parse(own.as_bytes()).unwrap());
+            facts.plugins.kubelet =
+                Some(Publisher { mounts, alone, ..Publisher::unseen(KubeletRoot::standard()) });
+            propagation(&facts).unwrap().status
+        };
+        // PrivateTmp= and the like: a copy of the host's mounts.
+        assert_eq!(status("shared:300 master:1", true), CheckStatus::Warn);
+        // OpenShift's kubens hides kubelet and runtime together.
+        assert_eq!(status("shared:300 master:1", false), CheckStatus::Pass);
+        // A container with rshared.
+        assert_eq!(status("shared:1", true), CheckStatus::Pass);
+    }
 }

@@ -20,7 +20,7 @@ const LATE: [&str; 5] = ["nofail", "_netdev", "x-systemd.automount", "x-systemd.
 /// The units whose order matters: the kubelet's, and that of the mount that holds its root, where it may come later than
 /// local-fs.target. None where the root lies on `/`, or its mount is in /etc/fstab without such an option.
 pub fn late_mount(facts: &Facts) -> Option<(UnitName, HostPath, UnitName)> {
-    if facts.init != Init::Systemd {
+    if !matches!(facts.init, Init::Systemd | Init::Offline) {
         return None;
     }
     let unit = facts.detection.unit.clone()?;
@@ -39,8 +39,8 @@ pub fn late_mount(facts: &Facts) -> Option<(UnitName, HostPath, UnitName)> {
 /// Nothing where the mount is early, or the kubelet waits for it.
 pub(super) fn check(facts: &Facts) -> Option<Finding> {
     let (unit, point, mount) = late_mount(facts)?;
-    let after = facts.kubelet_after.as_ref()?;
-    if after.contains(&mount) {
+    let order = facts.kubelet_order.as_ref()?;
+    if order.after.contains(&mount) || order.mounts.iter().any(|path| path.starts_with(&point)) {
         return None;
     }
     let directory = format!("/etc/systemd/system/{unit}.d");
@@ -63,6 +63,7 @@ mod tests {
     use crate::model::facts::Mode;
     use crate::model::file::{Attributes, File, FileFact};
     use crate::model::kubelet::{Detection, Distribution, Kubelet, KubeletRoot};
+    use crate::model::unit::Order;
     use crate::mounts::mountinfo;
     use std::collections::BTreeMap;
 
@@ -85,7 +86,10 @@ mod tests {
                 unit: Some(UnitName::from("kubelet.service")),
                 ..Detection::default()
             },
-            kubelet_after: Some(after.iter().map(|name| UnitName::from(*name)).collect()),
+            kubelet_order: Some(Order {
+                after: after.iter().map(|name| UnitName::from(*name)).collect(),
+                mounts: Vec::new(),
+            }),
             ..Facts::new(Mode::Live, Init::Systemd)
         }
     }
@@ -99,6 +103,6 @@ mod tests {
         assert!(found.remedy.contains("RequiresMountsFor=%s"), "{}", found.remedy);
         assert!(check(&facts("x-systemd.requires=cloud-init.service", &[])).is_some());
         // Where nobody knows the order, nothing is said of it.
-        assert_eq!(check(&Facts { kubelet_after: None, ..facts("nofail", &[]) }), None);
+        assert_eq!(check(&Facts { kubelet_order: None, ..facts("nofail", &[]) }), None);
     }
 }

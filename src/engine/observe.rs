@@ -152,7 +152,7 @@ pub(super) async fn observe<M: ServiceManager>(
         facts.agent = super::gate::agent(manager, closed).await?;
         facts.units = unit_states(host, manager, &units).await?;
         if let Some((unit, ..)) = checks::late_mount(&facts) {
-            facts.kubelet_after = manager.after(&unit).await?;
+            facts.kubelet_order = manager.order(&unit).await?;
         }
     }
     let mut late = interests::late(&facts, settings);

@@ -85,6 +85,7 @@ pub(super) fn plugins(
         ),
         registry: registry.unwrap_or_else(|| unseen.registry.clone()),
         root: unseen.root,
+        alone: theirs.is_some_and(|theirs| is_alone(proc, pid, theirs)),
     };
     let speaking = found.world.mention_csi.iter().copied().collect();
     let threads = threads(host);
@@ -119,6 +120,14 @@ pub(super) fn plugins(
     // A scene has what was captured, and sockets are not.
     seen.registered = registered.filter(|_| host.mode() == Mode::Live);
     seen
+}
+
+/// Returns true if no process of another control group is in the mount namespace of the kubelet `pid`.
+fn is_alone(proc: &Proc<'_>, pid: i32, namespace: u64) -> bool {
+    let own = proc.cgroup(pid);
+    let is_other =
+        |other: &i32| proc.mount_namespace(*other) == Some(namespace) && proc.cgroup(*other) != own;
+    !proc.pids().unwrap_or_default().iter().any(is_other)
 }
 
 /// A client of a driver that does not register it.

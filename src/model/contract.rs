@@ -101,13 +101,15 @@ pub struct Publisher {
     pub view: View,
     /// Its `plugins_registry` there, without symbolic links as far as could be looked.
     pub registry: HostPath,
+    /// True if it has a mount namespace of its own with nobody else in it: no container runtime sees what it mounts.
+    pub alone: bool,
 }
 
 impl Publisher {
     /// A kubelet in the host's mount namespace, whose strings nobody followed.
     pub fn unseen(root: KubeletRoot) -> Self {
         let registry = root.as_path().join("plugins_registry");
-        Self { view: View::unseen(&root), root, mounts: None, registry }
+        Self { view: View::unseen(&root), root, mounts: None, registry, alone: false }
     }
 }
 

@@ -11,7 +11,7 @@ use super::path::HostPath;
 use super::receipt::{BridgeRecord, InitiatorRecord};
 use super::runtime::Runtime;
 use super::unanswered::LeftOut;
-use super::unit::{ActiveState, UnitName, Units};
+use super::unit::{ActiveState, Order, UnitName, Units};
 use super::volumes::Leftover;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,8 +163,8 @@ pub struct Facts {
     pub grafted: BTreeSet<String>,
     /// Volumes that are mounted for pods which are gone.
     pub leftovers: Vec<Leftover>,
-    /// The units that the kubelet's unit is ordered after; `None` where nobody was asked.
-    pub kubelet_after: Option<BTreeSet<UnitName>>,
+    /// What the kubelet's unit is ordered after; `None` where nobody was asked.
+    pub kubelet_order: Option<Order>,
     /// Why the receipt is lost: what is known of csihost's changes is what its files show.
     pub receipt_lost: Option<String>,
     /// What did not answer in time: nothing else of it is known.
@@ -211,7 +211,7 @@ impl Facts {
             next_start: None,
             grafted: BTreeSet::new(),
             leftovers: Vec::new(),
-            kubelet_after: None,
+            kubelet_order: None,
             receipt_lost: None,
             left_out: Vec::new(),
             undoing: false,

@@ -1,7 +1,8 @@
 //! Names and states of systemd units.
 
+use super::path::HostPath;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A valid name of a systemd unit, with its suffix (systemd.unit(5)): at most 255 characters of
@@ -108,6 +109,15 @@ impl fmt::Debug for UnitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// What a unit is ordered after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// Units.
+    pub after: BTreeSet<UnitName>,
+    /// Paths whose mounts it needs (systemd.unit(5), `RequiresMountsFor=`), where they are not among the units.
+    pub mounts: Vec<HostPath>,
 }
 
 /// Whether a unit's file can be read (systemd's `LoadState`).

@@ -6,9 +6,8 @@ use super::service::object_path;
 use super::transient::Transient;
 use super::{ServiceManager, StopMode};
 use crate::model::service::Service;
-use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
+use crate::model::unit::{ActiveState, FileState, LoadState, Order, UnitName, UnitState, Units};
 use futures_util::future::join_all;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 use zbus::OwnedObjectPath;
@@ -237,10 +236,11 @@ impl ServiceManager for Systemd {
         self.command_of(unit).await.during(|| Attempt::Ask)
     }
 
-    async fn after(&mut self, unit: &UnitName) -> Result<Option<BTreeSet<UnitName>>, ManagerError> {
+    async fn order(&mut self, unit: &UnitName) -> Result<Option<Order>, ManagerError> {
         let names: Vec<String> =
             self.texts(&object_path(unit.as_str()), UNIT, "After").await.during(|| Attempt::Ask)?;
-        Ok(Some(names.iter().filter_map(|name| UnitName::parse(name).ok()).collect()))
+        let after = names.iter().filter_map(|name| UnitName::parse(name).ok()).collect();
+        Ok(Some(Order { after, mounts: Vec::new() }))
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

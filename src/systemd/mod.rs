@@ -5,8 +5,7 @@
 //! files of a host are there, and [`Direct`] where another init is PID 1. Nothing here knows plans or turns.
 
 use crate::model::service::Service as Command;
-use crate::model::unit::{UnitName, Units};
-use std::collections::BTreeSet;
+use crate::model::unit::{Order, UnitName, Units};
 
 mod bus;
 mod diagnosis;
@@ -68,8 +67,8 @@ pub trait ServiceManager {
     /// service.
     async fn service(&mut self, unit: &UnitName) -> Result<Option<Command>, ManagerError>;
 
-    /// The units that `unit` is ordered after, implicit ones too; `None` where that is not known.
-    async fn after(&mut self, unit: &UnitName) -> Result<Option<BTreeSet<UnitName>>, ManagerError> {
+    /// What `unit` is ordered after; `None` where that is not known.
+    async fn order(&mut self, unit: &UnitName) -> Result<Option<Order>, ManagerError> {
         let _ = unit;
         Ok(None)
     }

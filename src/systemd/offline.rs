@@ -8,7 +8,7 @@ use crate::model::align::UnitTexts;
 use crate::model::bytes::shown;
 use crate::model::path::HostPath;
 use crate::model::service::Service;
-use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState, Units};
+use crate::model::unit::{ActiveState, FileState, LoadState, Order, UnitName, UnitState, Units};
 use crate::model::unit_file::{expand, instance_of, template};
 use std::collections::BTreeSet;
 use std::io;
@@ -233,6 +233,10 @@ impl<T: UnitTree> ServiceManager for Offline<T> {
 
     async fn service(&mut self, unit: &UnitName) -> Result<Option<Service>, ManagerError> {
         self.search().service(unit).during(|| Attempt::Ask)
+    }
+
+    async fn order(&mut self, unit: &UnitName) -> Result<Option<Order>, ManagerError> {
+        self.search().order(unit).during(|| Attempt::Ask)
     }
 
     async fn enable(&mut self, unit: &UnitName) -> Result<(), ManagerError> {

@@ -7,8 +7,8 @@ use super::unit_file::Install;
 use crate::model::align::UnitTexts;
 use crate::model::path::HostPath;
 use crate::model::service::Service;
-use crate::model::unit::UnitName;
-use crate::model::unit_file::{expand, instance_of, template};
+use crate::model::unit::{Order, UnitName};
+use crate::model::unit_file::{assignments, expand, instance_of, template};
 use std::io;
 
 /// Where the administrator's units and links are.
@@ -130,6 +130,27 @@ impl<'a, T: UnitTree> Search<'a, T> {
         let Some(texts) = self.texts(unit)? else { return Ok(None) };
         let files = texts.files.iter().map(|(path, text)| (path.clone(), text.as_slice()));
         Ok(Some(Service::read(texts.unit, files)))
+    }
+
+    /// What a unit's files order it after; what systemd adds by itself is not in it.
+    pub(super) fn order(&self, unit: &UnitName) -> Result<Option<Order>, Fault> {
+        let Some(texts) = self.texts(unit)? else { return Ok(None) };
+        let mut order = Order::default();
+        for (_, text) in &texts.files {
+            let (assignments, _) = assignments(text);
+            for one in assignments.iter().filter(|one| one.section == "Unit") {
+                let words = one.value.split_whitespace();
+                match one.key.as_str() {
+                    "After" => order.after.extend(words.filter_map(|name| UnitName::parse(name).ok())),
+                    // systemd.unit(5): ordered after the mounts of the path, too.
+                    "RequiresMountsFor" | "WantsMountsFor" => {
+                        order.mounts.extend(words.filter_map(|path| HostPath::parse(path.as_bytes()).ok()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(Some(order))
     }
 
     /// A unit's files, drop-ins after its own, with its name after aliases.
