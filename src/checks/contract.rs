@@ -1,5 +1,6 @@
 //! Pure: whether the volumes that CSI plugins mount reach the kubelet.
 
+use super::kubelet_unit;
 use crate::model::bytes::shown;
 use crate::model::contract::{Contract, Propagation, Publisher, Seen};
 use crate::model::facts::Facts;
@@ -133,7 +134,7 @@ fn only_receives(facts: &Facts, kubelet: &Publisher, own: &Mount) -> bool {
 }
 
 fn own_namespace(facts: &Facts, point: &str) -> Finding {
-    let unit = facts.detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str());
+    let unit = kubelet_unit(facts);
     Finding::new(
         PROPAGATION,
         CheckStatus::Warn,

@@ -2,6 +2,7 @@
 
 use super::kernel::{container, has_own_network, missing};
 use super::newer::Place;
+use super::quoted;
 use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
 use crate::iscsi::records::{damaged, is_longhorns, without_session};
 use crate::model::bytes::shown;
@@ -68,16 +69,14 @@ pub(super) fn reachable(facts: &Facts) -> Finding {
 /// Records that a crash has left without content, with the command that removes what is empty.
 fn damaged_records(id: &str, damaged: &[&NodeRecord]) -> Finding {
     let names: Vec<String> = damaged.iter().map(|record| shown(&record.target)).collect();
-    let paths = damaged.iter().flat_map(|record| &record.damaged);
-    let quoted: Vec<String> =
-        paths.map(|path| format!("'{}'", path.to_string().replace('\'', "'\\''"))).collect();
+    let paths: Vec<String> = damaged.iter().flat_map(|record| &record.damaged).map(quoted).collect();
     let s = if damaged.len() == 1 { " is" } else { "s are" };
     Finding::new(id, CheckStatus::Warn, format!("{} record{s} damaged: {}", damaged.len(), few(&names)))
         .detail(
             "a file or a directory of each is empty, as a crash leaves it: discovery may fail on it, and iscsiadm -o delete does \
              not find it",
         )
-        .remedy(format!("run rm -r {}; the driver or a discovery makes the record anew", quoted.join(" ")))
+        .remedy(format!("run rm -r {}; the driver or a discovery makes the record anew", paths.join(" ")))
 }
 
 /// Whether open-iscsi remembers targets that no session is up to.

@@ -1,5 +1,6 @@
 //! Pure: whether the kubelet's root is known.
 
+use super::kubelet_unit;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::kubelet::{Confidence, RejectionReason};
@@ -15,7 +16,7 @@ pub(super) fn check(facts: &Facts) -> Finding {
     if let Some(beneath) =
         detection.rejected.iter().find(|rejection| rejection.reason == RejectionReason::Beneath)
     {
-        let unit = detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str());
+        let unit = kubelet_unit(facts);
         return Finding::new(ID, CheckStatus::Fail, "the kubelet holds directories beneath a later mount")
             .detail(format!(
                 "{}; registrars and pods meet the directories of that mount, which the kubelet does not look at",

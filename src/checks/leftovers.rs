@@ -3,6 +3,7 @@
 //! Such a mount is left where a plugin has answered "done" to an unmount without the path in its container.
 //! The kubelet then never completes the pod's end, and the cluster may attach the volume elsewhere.
 
+use super::quoted;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::volumes::Leftover;
@@ -46,7 +47,7 @@ fn remedy(leftovers: &[Leftover]) -> String {
     let mut points: Vec<String> = Vec::new();
     let published = leftovers.iter().flat_map(|left| &left.published);
     for point in published.chain(leftovers.iter().flat_map(|left| &left.staged)) {
-        let quoted = format!("'{}'", point.to_string().replace('\'', "'\\''"));
+        let quoted = quoted(point);
         if !points.contains(&quoted) {
             points.push(quoted);
         }

@@ -40,6 +40,7 @@ pub use node::node;
 
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
+use crate::model::path::HostPath;
 use crate::model::plan::Plan;
 use crate::mounts::bridge::decide;
 use crate::mounts::registration::registrations;
@@ -89,6 +90,16 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     findings.extend(unanswered::check(facts));
     findings.extend(receipt::check(facts));
     findings.into_iter().map(|finding| counted(finding, settings)).collect()
+}
+
+/// The path as one word of a shell.
+fn quoted(path: &HostPath) -> String {
+    format!("'{}'", path.to_string().replace('\'', "'\\''"))
+}
+
+/// The name of the kubelet's unit, for commands; the usual one where none is known.
+fn kubelet_unit(facts: &Facts) -> &str {
+    facts.detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str())
 }
 
 /// How far aligning the kubelet's root is, where somebody asked for it.

@@ -4,6 +4,7 @@
 //! where the bind is recursive and shared. The kernel ends that with ENOSPC at 100,000 (fs.mount-max), and until then
 //! each new volume costs a mount for each of them.
 
+use super::kubelet_unit;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::mount::Device;
@@ -34,7 +35,7 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
         return None;
     }
     let point = HostPath::parse(point).ok()?;
-    let unit = facts.detection.unit.as_ref().map_or("kubelet.service", |unit| unit.as_str());
+    let unit = kubelet_unit(facts);
     Some(
         Finding::new(ID, CheckStatus::Warn, format!("{point} is mounted over itself {count} times"))
             .detail(

@@ -1,5 +1,6 @@
 //! Checks: processes and mounts that did not answer, and that the other checks know nothing of.
 
+use super::quoted;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::unanswered::{LeftOut, Why};
@@ -76,8 +77,8 @@ fn remedy(left: &LeftOut) -> String {
         }
         LeftOut::Journal => "run systemctl restart systemd-journald".to_owned(),
         LeftOut::Mount { point, .. } => format!(
-            "bring its server back, or run umount --lazy --force '{}' if nobody needs what is mounted there",
-            point.to_string().replace('\'', "'\\''")
+            "bring its server back, or run umount --lazy --force {} if nobody needs what is mounted there",
+            quoted(point)
         ),
     }
 }

@@ -198,7 +198,7 @@ fn listening_root(
     Ok(root)
 }
 
-/// Where the socket of a listener below `root` lies beneath a mount there: the kernel tells which file it was bound to.
+/// Explains that the socket of a listener below `root` lies beneath a mount there, by the file that the kernel reports for it.
 fn beneath(process: &Process, root: &KubeletRoot, file: FileId, world: &dyn World) -> Option<String> {
     let table = world.mounts(process);
     let path = world.canonical(Some(process), root.as_path());

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Takes the lock, and waits for whoever holds it. A signal ends the wait at once.
 ///
 /// # Errors
-/// It is held for too long; the error names the holder.
+/// The lock is held for too long; the error names the holder.
 pub(super) async fn lock(host: &Host) -> Result<Lock> {
     let began = Instant::now();
     let mut told = false;

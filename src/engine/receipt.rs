@@ -28,7 +28,7 @@ fn path() -> HostPath {
 /// Reads the receipt; where there is none, or it is damaged, what csihost's files show, and why.
 ///
 /// # Errors
-/// It cannot be read, or a newer csihost wrote it.
+/// The receipt cannot be read, or a newer csihost wrote it.
 pub(super) fn look(host: &Host) -> Result<(Receipt, Option<String>)> {
     match read(host)? {
         Found::Receipt(receipt) => Ok((*receipt, None)),
@@ -49,7 +49,7 @@ pub(super) fn load(host: &Host) -> Result<Receipt> {
 enum Found {
     Receipt(Box<Receipt>),
     None,
-    /// It is none; why.
+    /// Not a receipt, with the reason.
     Damaged(String),
 }
 
@@ -77,13 +77,18 @@ fn read(host: &Host) -> Result<Found> {
 impl<'a> Store<'a> {
     /// Reads the receipt, and settles what a crash left open. The lock must be held.
     pub(super) fn open(host: &'a Host) -> Result<Self> {
-        let mut store = Self { host, receipt: load(host)? };
-        if let Found::Damaged(why) = read(host)? {
-            // It may help whoever wants to know what was changed.
-            let aside = vacant(host, &HostPath::from(DIRECTORY).join("receipt.damaged"));
-            host.rename(&path(), &aside)?;
-            journal::receipt_lost(&why, &aside.to_string());
-        }
+        let receipt = match read(host)? {
+            Found::Receipt(receipt) => *receipt,
+            Found::None => recovered(host),
+            Found::Damaged(why) => {
+                // It may help whoever wants to know what was changed.
+                let aside = vacant(host, &HostPath::from(DIRECTORY).join("receipt.damaged"));
+                host.rename(&path(), &aside)?;
+                journal::receipt_lost(&why, &aside.to_string());
+                recovered(host)
+            }
+        };
+        let mut store = Self { host, receipt };
         let open: Vec<Changed> = store
             .receipt
             .changes

@@ -1,4 +1,4 @@
-//! What csihost has changed, by what its files say of themselves, where the receipt is lost.
+//! Changes of csihost, detected from its generated files, for a host whose receipt is lost.
 //!
 //! Each file that csihost generates has its mark and a digest in the first line. Changes of files that others own
 //! (iscsid.conf) cannot be known.

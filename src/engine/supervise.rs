@@ -80,7 +80,7 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
 enum Followed {
     Ended(Ended),
     Unanswered(Unanswered),
-    /// What did not answer has been left out for long enough.
+    /// The left-out objects are due for another access.
     LookAgain,
 }
 
@@ -204,7 +204,7 @@ fn memory() -> HostPath {
     HostPath::from("/run/csihost/unanswered.json")
 }
 
-/// What an agent before this one left out, for as long as that holds.
+/// Objects that an earlier agent left out, while they still count.
 fn remembered(host: &Host, proc: &Proc<'_>) -> Vec<Unanswered> {
     let file = host.file(&memory());
     let is_recent = host

@@ -92,7 +92,7 @@ impl Host {
         targets.into_iter().map(record).collect()
     }
 
-    /// What of the record of a target holds nothing: `TARGET` without portals, `TARGET/PORTAL` without interfaces, an empty
+    /// Parts of the record of a target that hold nothing: `TARGET` without portals, `TARGET/PORTAL` without interfaces, an empty
     /// file in the place of either (open-iscsi, idbm.c).
     fn damaged(&self, record: &HostPath) -> Vec<HostPath> {
         let empty = |path: &HostPath| match self.meta(path) {

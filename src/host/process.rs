@@ -163,9 +163,8 @@ impl Proc<'_> {
     /// # Errors
     /// `E2BIG`: there are more of them than are read.
     pub fn cmdline(&self, pid: i32) -> Result<Vec<u8>> {
-        self.accesses(pid)
-            .map_err(failed("read", &HostPath::from("/proc").join(format!("{pid}/cmdline"))))?;
         let name = format!("{pid}/cmdline");
+        self.accesses(pid).map_err(failed("read", &HostPath::from("/proc").join(&name)))?;
         let mut text = Vec::new();
         self.read_at_most(&name, &mut text, LONGEST + 1)?;
         let count = text.iter().filter(|&&byte| byte == 0).count();

@@ -71,7 +71,7 @@ pub struct Worker {
 /// An access without an answer so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
-    /// What is accessed.
+    /// The accessed object.
     pub access: Access,
     /// For how long at least.
     pub elapsed: Duration,
@@ -235,7 +235,7 @@ impl Proc<'_> {
         self.read(&format!("{pid}/task/{thread}/stat"), &mut stat).is_ok() && state(&stat) == Some(b'D')
     }
 
-    /// Which process has the number now, read from files that never wait.
+    /// The process that has the number now, read from files that never wait.
     pub fn process_id(&self, pid: i32) -> Option<ProcessId> {
         let namespace = self.mount_namespace(pid);
         let is_hosts = namespace == self.host_namespaces().mnt;

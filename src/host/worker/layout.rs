@@ -13,7 +13,7 @@ pub(in crate::host) const HEADER: usize = 64 << 10;
 pub(in crate::host) const SLOT: usize = 1 << 10;
 /// Threads that are recorded at once; csihost has fewer.
 pub(in crate::host) const SLOTS: usize = 32;
-/// Where the left-out objects begin: their length, then JSON.
+/// Offset of the left-out objects: their length, then JSON.
 const LEFT_OUT: usize = 64;
 /// Bytes of an entry before its path: count, thread, kind, process, length.
 const FIXED: usize = 8 + 4 + 4 + 4 + 4;

@@ -11,35 +11,27 @@ const BOOTS: usize = 5;
 const WORDS: &str = r"
     root=/mnt/data/kubelet
     unit() { cat >/etc/systemd/system/$1; }
+    # early NAME WANTS AFTER BEFORE: a service that does nothing, early in the boot.
+    early() {
+        unit $1.service <<-END
+	[Unit]
+	DefaultDependencies=no
+	Wants=$2
+	After=$3
+	Before=$4
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=/bin/true
+	[Install]
+	WantedBy=multi-user.target
+	END
+    }
     # A network that is configured by a service after local-fs.target, as Debian's ifupdown does it, and a service that
     # prepares disks after it, as cloud-init.service does.
     network() {
-        unit networking.service <<-'END'
-	[Unit]
-	DefaultDependencies=no
-	Wants=network.target
-	After=local-fs.target network-pre.target
-	Before=network.target network-online.target shutdown.target
-	[Service]
-	Type=oneshot
-	RemainAfterExit=yes
-	ExecStart=/bin/true
-	[Install]
-	WantedBy=multi-user.target
-	END
-        unit disks.service <<-'END'
-	[Unit]
-	DefaultDependencies=no
-	Wants=networking.service
-	After=networking.service
-	Before=network-online.target sysinit.target
-	[Service]
-	Type=oneshot
-	RemainAfterExit=yes
-	ExecStart=/bin/true
-	[Install]
-	WantedBy=multi-user.target
-	END
+        early networking network.target 'local-fs.target network-pre.target' 'network.target network-online.target shutdown.target'
+        early disks networking.service networking.service 'network-online.target sysinit.target'
         systemctl daemon-reload; systemctl -q enable networking disks
     }
     # late_kubelet: it needs the disk, as its administrator has said.
