@@ -131,7 +131,7 @@ endef
 # The rpm for the target $(1), with the options $(2). It would hold times of files that are older than
 # the last commit, which no two checkouts share: so it is made of copies of one age.
 define make_rpm
-	stage=$$(mktemp -d); cp -a Cargo.toml LICENSE *.md units packaging os-profiles docs src $$stage/; \
+	stage=$$(mktemp -d); cp -a Cargo.toml LICENSE *.md units packaging os-profiles driver-profiles docs src $$stage/; \
 	mkdir -p $$stage/target/$(1)/release; \
 	cp -a $(TARGET)/$(1)/release/{csihost,share} $$stage/target/$(1)/release/; \
 	find $$stage -exec touch -h -d @$$SOURCE_DATE_EPOCH {} +; \
@@ -142,7 +142,7 @@ endef
 # older than the program or than what goes into it.
 program: tools-deb
 	@$(static); cargo build --quiet --release --locked --bin csihost --target $(AMD64)
-CONTENT := Cargo.toml Cargo.lock LICENSE units packaging os-profiles docs $(wildcard *.md)
+CONTENT := Cargo.toml Cargo.lock LICENSE units packaging os-profiles driver-profiles docs $(wildcard *.md)
 deb: program
 	@$(lock_share); deb=$$(ls $(TARGET)/debian/csihost_*.deb 2>/dev/null || :); \
 	if [ -z "$$deb" ] || [ -n "$$(find $(TARGET)/$(AMD64)/release/csihost $(CONTENT) \

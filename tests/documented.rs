@@ -172,7 +172,13 @@ fn commands(line: &str) -> Vec<Vec<String>> {
 fn every_command_in_the_pages_is_one_that_the_program_takes() {
     let mut count = 0;
     let mut pages = pages();
-    for manual in ["csihost.8", "csihost.toml.5", "csihost-os-profile.5", "csihost-boot.service.8"] {
+    for manual in [
+        "csihost.8",
+        "csihost.toml.5",
+        "csihost-os-profile.5",
+        "csihost-driver-profile.5",
+        "csihost-boot.service.8",
+    ] {
         // An example in a manual looks like a block of code.
         let text = read(&format!("packaging/man/{manual}")).replace(".Dl ", "    ");
         pages.push((manual.to_owned(), text));
@@ -259,7 +265,8 @@ fn every_file_of_the_project_that_the_pages_name_is_there() {
     let mut count = 0;
     for (page, text) in pages() {
         for name in text.split('`').skip(1).step_by(2) {
-            let ours = ["tests/", "src/", "units/", "packaging/", "os-profiles/", "docs/"];
+            let ours =
+                ["tests/", "src/", "units/", "packaging/", "os-profiles/", "driver-profiles/", "docs/"];
             if ours.iter().any(|start| name.starts_with(start)) && !name.contains(['*', '{', ' ', ',', '\n'])
             {
                 let name = name.split("::").next().unwrap();

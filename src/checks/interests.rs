@@ -1,18 +1,21 @@
 //! Pure: what the checks want to know that no decision asks for.
 
-use super::{kernel, nfs, programs};
+use super::{driver_needs, kernel, nfs, programs};
 use crate::model::asked::Interests;
+use crate::model::demand::Demand;
 use crate::model::facts::{Facts, Machine};
+use crate::model::unit::UnitName;
 use crate::profile::Profile;
 use crate::settings::Settings;
 
 /// What can be named before anything but the machine is known.
-pub fn early(machine: &Machine, settings: &Settings, profile: &Profile) -> Interests {
+pub fn early(machine: &Machine, demand: &Demand, settings: &Settings, profile: &Profile) -> Interests {
     let mut interests = Interests::default();
     if profile.needs().is_none() {
         return interests;
     }
-    kernel::interests(machine, settings, &mut interests);
+    kernel::interests(machine, demand, &mut interests);
+    interests.extend(driver_needs::interests(demand));
     let features = &settings.features;
     if features.rwx {
         nfs::interests(machine, &mut interests);
@@ -27,6 +30,11 @@ pub fn early(machine: &Machine, settings: &Settings, profile: &Profile) -> Inter
         }
     }
     interests
+}
+
+/// Units whose state is asked for.
+pub fn units(facts: &Facts) -> Vec<UnitName> {
+    driver_needs::units(&facts.demand)
 }
 
 /// What can be named once directories are known.

@@ -1,5 +1,6 @@
 //! Pure: whether an iSCSI login can work.
 
+use super::contract::few;
 use super::newer::Place;
 use super::{daemon, programs};
 use crate::iscsi::conf::{Conf, Line};
@@ -7,6 +8,7 @@ use crate::iscsi::initiator::{self, Naming};
 use crate::iscsi::on_host::{Daemon, advice, daemon as unit_of};
 use crate::iscsi::startup::StartupAdvice;
 use crate::model::bytes::shown;
+use crate::model::demand::IscsiDemand;
 use crate::model::facts::{Facts, Init};
 use crate::model::file::FileFact;
 use crate::model::finding::{CheckStatus, Finding};
@@ -14,7 +16,22 @@ use crate::model::unit::{ActiveState, FileState};
 use crate::profile::{Needs, SystemdUnits};
 use crate::settings::Settings;
 
+const PACKAGE: &str = "iscsi-package";
+
 pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &Place<'_>) -> Vec<Finding> {
+    let demand = &facts.demand.iscsi;
+    if let IscsiDemand::NotNeeded(drivers) = demand {
+        let summary = match drivers.as_slice() {
+            [] => "not needed: the settings expect no driver on this node".to_owned(),
+            names => {
+                format!("not needed: no driver of this node uses iSCSI ({})", few(names.iter().cloned()))
+            }
+        };
+        return vec![Finding::new(PACKAGE, CheckStatus::Skip, summary)];
+    }
+    if !demand.is_needed() {
+        return Vec::new();
+    }
     let package = (!programs::ignored(settings, &needs.packages)).then(|| package(facts, settings, needs));
     let absent = needs.iscsi.daemon_among(&facts.programs).is_none();
     let ignored = package.is_none();
@@ -42,13 +59,34 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
     findings
 }
 
+/// Who needs iSCSI, as the end of a sentence.
+fn needed_by(demand: &IscsiDemand) -> String {
+    match demand {
+        IscsiDemand::ByDrivers(names) => format!(", as {} does", few(names.iter().cloned())),
+        IscsiDemand::ByUnknown(names) => format!(
+            "; no driver profile says whether {} does: iscsi.enabled = false in /etc/csihost/csihost.toml if not",
+            few(names.iter().cloned())
+        ),
+        IscsiDemand::ByDefault => {
+            "; no driver is on this node yet, and Longhorn is the default: drivers.expected in \
+            /etc/csihost/csihost.toml names others"
+                .to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
 fn package(facts: &Facts, settings: &Settings, needs: &Needs) -> Finding {
     let (iscsi, packages) = (&needs.iscsi, &needs.packages);
     let name = packages.iscsi_name();
     match iscsi.daemon_among(&facts.programs).is_some() {
-        true => Finding::new("iscsi-package", CheckStatus::Pass, format!("{name} is installed")),
-        false => Finding::new("iscsi-package", CheckStatus::Fail, format!("{name} is not installed"))
-            .detail(format!("{} is not there; no volume can be attached over iSCSI", iscsi.daemon_name()))
+        true => Finding::new(PACKAGE, CheckStatus::Pass, format!("{name} is installed")),
+        false => Finding::new(PACKAGE, CheckStatus::Fail, format!("{name} is not installed"))
+            .detail(format!(
+                "{} is not there; no volume can be attached over iSCSI{}",
+                iscsi.daemon_name(),
+                needed_by(&facts.demand.iscsi)
+            ))
             .remedy(programs::remedy(facts, settings, packages, &packages.iscsi)),
     }
 }

@@ -4,12 +4,13 @@ use super::newer::{self, Place};
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::checks::MODULE;
+use crate::model::demand::{CpuFlag, Demand, DriverNeeds};
 use crate::model::facts::{Facts, Machine, Mode, Module};
 use crate::model::file::{DirFact, FileFact};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
 use crate::profile::Needs;
-use crate::settings::{HUGE_PAGES, Settings};
+use crate::settings::{LONGHORN, Settings};
 
 /// What Longhorn recommends (longhorn, scripts/environment_check.sh).
 const RECOMMENDED: Version = Version(5, 8);
@@ -23,10 +24,10 @@ const CONTAINER: &str = "/run/systemd/container";
 /// There in the machine's first network namespace alone (`net/core/sysctl_net_core.c`).
 const FIRST_NETWORK: &str = "/proc/sys/net/core/netdev_max_backlog";
 
-pub(super) fn interests(machine: &Machine, settings: &Settings, interests: &mut Interests) {
+pub(super) fn interests(machine: &Machine, demand: &Demand, interests: &mut Interests) {
     interests.dirs.extend(machine.kernel.as_deref().map(modules_of));
     interests.files.extend([CONTAINER, FIRST_NETWORK].map(HostPath::from));
-    if settings.features.v2_engine {
+    if !demand.cpu().is_empty() {
         interests.files.push(HostPath::from(CPUINFO));
     }
 }
@@ -90,7 +91,7 @@ pub(super) fn missing(facts: &Facts, place: &Place<'_>, module: &str) -> String 
     }
 }
 
-pub(super) fn version(facts: &Facts, settings: &Settings, place: &Place<'_>) -> Finding {
+pub(super) fn version(facts: &Facts, place: &Place<'_>) -> Finding {
     const ID: &str = "kernel-version";
     let Some(release) = facts.machine.kernel.as_deref() else {
         return Finding::new(ID, CheckStatus::Skip, "which kernel will run is not known offline");
@@ -98,7 +99,8 @@ pub(super) fn version(facts: &Facts, settings: &Settings, place: &Place<'_>) -> 
     let Some(version) = Version::parse(release) else {
         return Finding::new(ID, CheckStatus::Skip, format!("{release} is no version that csihost knows"));
     };
-    let v2 = settings.features.v2_engine;
+    let is_v2 = |one: &DriverNeeds| one.driver == LONGHORN && one.needs.name == "v2";
+    let v2 = facts.demand.drivers.iter().any(is_v2);
     let (status, wanted, why) = match () {
         () if v2 && version < V2_NEEDS => (
             CheckStatus::Fail,
@@ -122,28 +124,38 @@ pub(super) fn version(facts: &Facts, settings: &Settings, place: &Place<'_>) -> 
     Finding::new(ID, status, format!("{release} is older than {wanted}")).detail(why).remedy(remedy)
 }
 
-/// The modules that the settings and the profile ask for.
+/// The modules that the settings, the os-profile and the drivers need, and those that are loaded on demand.
 pub(super) fn modules(facts: &Facts, settings: &Settings, needs: &Needs, place: &Place<'_>) -> Vec<Finding> {
-    needs.modules(settings).iter().map(|module| one(facts, needs, module, place)).collect()
+    let loaded = needs.modules(settings, &facts.demand);
+    let on_demand =
+        facts.demand.loadable().into_iter().filter(|name| !loaded.iter().any(|known| known == name));
+    let on_demand = on_demand.map(|module| one(facts, needs, module, place, true));
+    loaded.iter().map(|module| one(facts, needs, module, place, false)).chain(on_demand).collect()
 }
 
-fn one(facts: &Facts, needs: &Needs, module: &str, place: &Place<'_>) -> Finding {
+fn one(facts: &Facts, needs: &Needs, module: &str, place: &Place<'_>, on_demand: bool) -> Finding {
     let id = format!("{MODULE}{module}");
-    let why = match module {
+    let why = match facts.demand.who_needs(module).as_slice() {
         _ if needs.iscsi.modules.iter().any(|name| name == module) => {
-            "no volume can be attached over iSCSI without it"
+            "no volume can be attached over iSCSI without it".to_owned()
         }
-        "dm_crypt" => "encrypted volumes cannot be opened without it",
-        "nfs" => "volumes that many pods write to cannot be mounted without it",
-        _ => "Longhorn's second engine cannot attach volumes without it",
+        [] if module == "dm_crypt" => "encrypted volumes cannot be opened without it".to_owned(),
+        [] => "volumes that many pods write to cannot be mounted without it".to_owned(),
+        drivers => format!("volumes of {} cannot be attached or mounted without it", drivers.join(", ")),
     };
     match facts.module(module) {
         Module::Loaded => Finding::new(&id, CheckStatus::Pass, "loaded"),
         Module::BuiltIn => Finding::new(&id, CheckStatus::Pass, "built in"),
+        Module::Loadable if on_demand => Finding::new(&id, CheckStatus::Pass, "loaded when it is needed"),
         Module::Loadable => {
             let remedy = container(facts)
                 .map_or_else(|| "run csihost apply".to_owned(), |kind| on_machine(module, &kind));
             Finding::new(&id, CheckStatus::Fail, "not loaded").detail(why).remedy(remedy)
+        }
+        Module::Missing if facts.demand.is_optional(module) => {
+            Finding::new(&id, CheckStatus::Warn, "the running kernel does not have it")
+                .detail(format!("a part of {} cannot be used", facts.demand.who_needs(module).join(", ")))
+                .remedy(missing(facts, place, module))
         }
         Module::Missing => Finding::new(&id, CheckStatus::Fail, "the running kernel does not have it")
             .detail(why)
@@ -158,46 +170,57 @@ fn one(facts: &Facts, needs: &Needs, module: &str, place: &Place<'_>) -> Finding
     }
 }
 
-/// What Longhorn's second engine asks of the machine.
-pub(super) fn v2_engine(facts: &Facts, settings: &Settings) -> Vec<Finding> {
-    match settings.features.v2_engine {
-        true => vec![huge_pages(facts), cpu(facts)],
-        false => Vec::new(),
-    }
+/// The needs of drivers that the machine has to meet: huge pages, and what its processor can do.
+pub(super) fn machine(facts: &Facts) -> Vec<Finding> {
+    let pages = facts.demand.huge_pages().map(|(wanted, driver)| huge_pages(facts, wanted, driver));
+    pages.into_iter().chain(cpu(facts)).collect()
 }
 
-fn huge_pages(facts: &Facts) -> Finding {
+fn huge_pages(facts: &Facts, wanted: u64, driver: &str) -> Finding {
     const ID: &str = "hugepages";
+    let why = format!("{driver} keeps its memory in them, and does not start");
     match facts.machine.huge_pages {
         None if facts.mode == Mode::Offline => {
             Finding::new(ID, CheckStatus::Skip, "what the kernel keeps is not known offline")
         }
         None => Finding::new(ID, CheckStatus::Fail, "the kernel has no huge pages of 2 MiB")
-            .detail("Longhorn's second engine keeps its memory in them, and does not start")
+            .detail(why)
             .remedy("boot a kernel with CONFIG_HUGETLBFS"),
-        Some(pages) if pages >= HUGE_PAGES => {
+        Some(pages) if pages >= wanted => {
             Finding::new(ID, CheckStatus::Pass, format!("{pages} of 2 MiB"))
         }
-        Some(pages) => Finding::new(ID, CheckStatus::Fail, format!("{pages} of {HUGE_PAGES} huge pages of 2 MiB"))
-            .detail("Longhorn's second engine keeps its memory in them, and does not start")
+        Some(pages) => Finding::new(ID, CheckStatus::Fail, format!("{pages} of {wanted} huge pages of 2 MiB"))
+            .detail(why)
             .remedy("run csihost apply; where memory is too scattered to give more, reboot; restart the kubelet afterwards, which counts them at its start"),
     }
 }
 
-/// SPDK is compiled for SSE4.2 (longhorn.io, v2-data-engine/prerequisites).
-fn cpu(facts: &Facts) -> Finding {
+/// None where no driver needs anything of the processor.
+fn cpu(facts: &Facts) -> Option<Finding> {
     const ID: &str = "cpu";
+    let wanted = facts.demand.cpu();
+    if wanted.is_empty() {
+        return None;
+    }
+    let needs = |one: &&DriverNeeds| !one.needs.cpu.is_empty();
+    let drivers: Vec<&str> =
+        facts.demand.drivers.iter().filter(needs).map(|one| one.driver.as_str()).collect();
     let text = facts.file(&HostPath::from(CPUINFO)).bytes().unwrap_or_default();
     let line = |name: &[u8]| text.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(name));
-    // ARM's are called Features.
-    match (line(b"flags\t"), line(b"Features\t")) {
-        (Some(flags), _) if flags.split(u8::is_ascii_whitespace).any(|flag| flag == b"sse4_2") => {
-            Finding::new(ID, CheckStatus::Pass, "has SSE4.2")
+    let has = |flags: &[u8], flag: &[u8]| flags.split(u8::is_ascii_whitespace).any(|known| known == flag);
+    // arm64 calls them Features.
+    let judged = match (line(b"flags\t"), line(b"Features\t")) {
+        (Some(flags), _) => wanted.contains(&CpuFlag::Sse42).then(|| ("SSE4.2", has(flags, b"sse4_2"))),
+        (None, Some(flags)) => {
+            wanted.contains(&CpuFlag::Asimd).then(|| ("Advanced SIMD", has(flags, b"asimd")))
         }
-        (Some(_), _) => Finding::new(ID, CheckStatus::Fail, "has no SSE4.2")
-            .detail("Longhorn's second engine does not start on it")
+        (None, None) => return Some(Finding::new(ID, CheckStatus::Skip, "what it has is not known here")),
+    };
+    Some(match judged {
+        Some((name, true)) => Finding::new(ID, CheckStatus::Pass, format!("has {name}")),
+        Some((name, false)) => Finding::new(ID, CheckStatus::Fail, format!("has no {name}"))
+            .detail(format!("{} does not start on it", drivers.join(", ")))
             .remedy("in a virtual machine choose a processor model that has it (Nehalem or later, or the host's own); else use another machine"),
-        (None, Some(_)) => Finding::new(ID, CheckStatus::Pass, "is no amd64, and needs nothing in particular"),
-        (None, None) => Finding::new(ID, CheckStatus::Skip, "what it has is not known here"),
-    }
+        None => Finding::new(ID, CheckStatus::Pass, "nothing in particular is needed of this architecture"),
+    })
 }

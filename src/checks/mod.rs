@@ -9,6 +9,7 @@ pub mod compare;
 mod contract;
 mod daemon;
 mod driver_before_bridge;
+mod driver_needs;
 mod driver_not_registered;
 mod fstab;
 mod gate;
@@ -34,7 +35,7 @@ mod unanswered;
 #[cfg(test)]
 mod tests;
 
-pub use interests::{early, late};
+pub use interests::{early, late, units};
 pub use kubelet_order::late_mount;
 pub use node::node;
 
@@ -55,14 +56,13 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
     let needs = profile.profile.needs();
     if let Some(needs) = needs {
         let place = Place { os, packages: &needs.packages };
-        findings.push(kernel::version(facts, settings, &place));
-        if settings.iscsi {
-            findings.extend(iscsi::check(facts, settings, needs, &place));
-        }
+        findings.push(kernel::version(facts, &place));
+        findings.extend(iscsi::check(facts, settings, needs, &place));
         findings.extend(kernel::modules(facts, settings, needs, &place));
         findings.extend(programs::check(facts, settings, &needs.packages));
         findings.extend(nfs::check(facts, settings, &kernel::missing(facts, &place, "nfsv4")));
-        findings.extend(kernel::v2_engine(facts, settings));
+        findings.extend(kernel::machine(facts));
+        findings.extend(driver_needs::check(facts, settings, &needs.packages));
     }
     findings.push(kubelet::check(facts));
     findings.extend(kubelet_order::check(facts));

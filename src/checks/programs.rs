@@ -3,7 +3,7 @@
 use crate::model::facts::{Facts, Mode};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
-use crate::profile::{PackageManager, Packages};
+use crate::profile::Packages;
 use crate::settings::{Policy, Settings};
 
 /// What mounts a volume that many pods write to.
@@ -89,8 +89,7 @@ fn flexvolume(facts: &Facts, packages: &Packages) -> Finding {
     if missing.is_empty() {
         return Finding::new(ID, CheckStatus::Pass, format!("{} are there", FLEXVOLUME.join(", ")));
     }
-    let mut names: Vec<String> =
-        missing.iter().map(|program| package(packages.manager, program).to_owned()).collect();
+    let mut names: Vec<String> = missing.iter().flat_map(|program| packages.with_program(program)).collect();
     names.dedup();
     names.sort();
     names.dedup();
@@ -98,16 +97,4 @@ fn flexvolume(facts: &Facts, packages: &Packages) -> Finding {
     Finding::new(ID, CheckStatus::Fail, format!("{} {verb} not there", missing.join(", ")))
         .detail("FlexVolume drivers are scripts that call them; attaching and mounting fail")
         .remedy(packages.remedy(&names))
-}
-
-/// The package that has a program.
-fn package(manager: PackageManager, program: &str) -> &str {
-    match (program, manager) {
-        ("awk", PackageManager::Apt) => "mawk",
-        ("awk", _) => "gawk",
-        // Alpine has a package for each.
-        ("findmnt" | "blkid", PackageManager::Apk) => program,
-        ("findmnt" | "blkid", _) => "util-linux",
-        _ => program,
-    }
 }

@@ -13,15 +13,18 @@ use crate::model::finding::ready;
 use crate::model::kubelet::{Distribution, Kubelet, KubeletRoot};
 use crate::model::path::HostPath;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState};
-use crate::profile::{BUILTIN, Profile};
+use crate::profile::{BUILTIN, Profile, of_facts};
 use crate::settings::{Features, Multipath, Policy, StaleRecords};
 use CheckStatus::{Fail, Skip, Warn};
+use std::collections::BTreeSet;
 
 /// A host, and what is wanted of it.
 struct Host {
     facts: Facts,
     settings: Settings,
     os: &'static str,
+    /// The drivers that are on it.
+    drivers: BTreeSet<String>,
 }
 
 fn path(text: &str) -> HostPath {
@@ -42,6 +45,27 @@ impl Host {
 
     fn module(&mut self, name: &str, state: Module) {
         self.facts.modules.insert(name.to_owned(), state);
+    }
+
+    /// Adds a driver, with no feature in the settings.
+    fn driver(&mut self, name: &str) {
+        self.settings.features = Features::default();
+        self.drivers.insert(name.to_owned());
+    }
+
+    /// A node with csi-driver-nfs alone, whose kernel has NFS so.
+    fn nfs(&mut self, state: Module) {
+        self.driver("nfs.csi.k8s.io");
+        self.module("nfs", state);
+    }
+
+    /// A node of NetApp's Trident with multipath-tools, and multipathd so.
+    fn array(&mut self, state: ActiveState) {
+        self.driver("csi.trident.netapp.io");
+        for program in ["multipath", "multipathd", "mkfs.ext4", "blkid"] {
+            self.facts.programs.insert(path("/sbin").join(program));
+        }
+        self.unit("multipathd.service", state);
     }
 
     fn without(&mut self, program: &str) {
@@ -65,7 +89,10 @@ impl Host {
         let name = if os.id() == "debian" { "debian" } else { "ubuntu" };
         let (_, text) = BUILTIN.iter().find(|(known, _)| *known == name).unwrap();
         let profile = Profile::parse(name, name, text).unwrap();
-        run(&self.facts, &self.settings, &Chosen { profile, exact: true }, &os)
+        let mut facts = self.facts.clone();
+        facts.demand =
+            of_facts(&self.settings, &self.facts, &profile.needs().unwrap().iscsi.daemon, &self.drivers);
+        run(&facts, &self.settings, &Chosen { profile, exact: true }, &os)
     }
 
     /// The finding of a check; `None` where it is not listed.
@@ -91,7 +118,9 @@ fn healthy() -> Host {
     }
     facts.iscsi.control = Some(true);
     facts.iscsi.listening = Some(true);
-    for program in ["mount.nfs", "cryptsetup", "curl", "findmnt", "grep", "awk", "blkid", "iscsid"] {
+    for program in
+        ["mount.nfs", "cryptsetup", "curl", "findmnt", "grep", "awk", "blkid", "iscsid", "iscsiadm"]
+    {
         facts.programs.insert(path("/sbin").join(program));
     }
     facts.programs.insert(path("/bin/systemctl"));
@@ -103,6 +132,7 @@ fn healthy() -> Host {
         facts,
         settings: Settings { features, ..Settings::default() },
         os: "ID=ubuntu\nVERSION_ID=\"24.04\"",
+        drivers: BTreeSet::new(),
     };
     host.kubelet(Distribution::Kubelet, "/var/lib/kubelet", "v1.31.2");
     host.unit("iscsid.socket", ActiveState::Active);
@@ -176,7 +206,7 @@ fn what_was_not_asked_for_is_not_listed_and_cannot_fail() {
     ] {
         assert_eq!(host.find(id), None);
     }
-    host.settings.iscsi = false;
+    host.settings.iscsi = Some(false);
     for id in ["iscsi-package", "iscsi-kernel", "iscsid-reachable", "multipathd", "kernel-module-iscsi_tcp"] {
         assert_eq!(host.find(id), None);
     }

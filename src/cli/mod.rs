@@ -6,6 +6,7 @@ mod capture;
 mod check;
 mod compare;
 mod detect;
+mod driver;
 mod gate;
 mod map;
 mod output;
@@ -24,7 +25,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Makes a Kubernetes node's host ready for CSI storage, keeps it ready, and proves it.
+/// Makes a Kubernetes node's host ready for CSI storage, and keeps it ready
 #[derive(Debug, Parser)]
 #[command(name = "csihost", version, max_term_width = 100)]
 struct Cli {
@@ -60,6 +61,9 @@ enum Verb {
     /// Show the os-profiles: what each distribution needs
     #[command(subcommand)]
     Profile(profile::Verb),
+    /// Show the driver profiles: what each CSI driver needs
+    #[command(subcommand)]
+    Driver(driver::Verb),
     /// Put back everything that csihost changed
     #[command(after_help = "Example: csihost undo --root /mnt/image")]
     Undo(Common),
@@ -203,6 +207,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::Probe(args) => probe::run(&args).await,
         Verb::Capture(args) => capture::run(&args).await,
         Verb::Profile(verb) => profile::run(&verb),
+        Verb::Driver(verb) => driver::run(&verb),
         Verb::Undo(args) => undo::run(&args).await,
         Verb::Status(args) => status::run(&args),
         Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
@@ -226,6 +231,7 @@ impl Verb {
             Self::Undo(args) => args.is_live(),
             Self::Compare(_)
             | Self::Profile(_)
+            | Self::Driver(_)
             | Self::Status(_)
             | Self::GraftInto(_)
             | Self::Gate(_)

@@ -1,7 +1,7 @@
 //! `csihost profile`: the os-profiles of a host.
 
 use super::{End, output};
-use crate::engine::{self, Host, Listed};
+use crate::engine::{self, Host, Kind, Listed, Profile};
 use crate::report;
 use crate::report::style::{Colour, paint, stdout_colours};
 use crate::report::table;
@@ -75,7 +75,7 @@ pub(super) fn run(verb: &Verb) -> Result<End> {
     match verb {
         Verb::List(args) => list(args),
         Verb::Show(args) => show(args),
-        Verb::Validate(args) => Ok(validate(args)),
+        Verb::Validate(args) => Ok(validate::<Profile>(&args.files)),
     }
 }
 
@@ -104,7 +104,7 @@ fn list(args: &List) -> Result<End> {
     Ok(if errors.is_empty() { End::Done } else { End::BadConfig })
 }
 
-fn json(listed: &Listed) -> JsonProfile<'_> {
+fn json(listed: &Listed<Profile>) -> JsonProfile<'_> {
     let read = listed.read.as_ref().map(|read| read.profile.as_ref());
     let profile = read.and_then(Result::ok);
     JsonProfile {
@@ -118,8 +118,8 @@ fn json(listed: &Listed) -> JsonProfile<'_> {
     }
 }
 
-fn text(profiles: &[Listed], chosen: Option<(&str, bool)>, colours: bool) -> String {
-    let row = |listed: &Listed| {
+fn text(profiles: &[Listed<Profile>], chosen: Option<(&str, bool)>, colours: bool) -> String {
+    let row = |listed: &Listed<Profile>| {
         let (mark, colour) = match chosen {
             Some((name, true)) if name == listed.name => ("*", Colour::Green),
             Some((name, false)) if name == listed.name => ("~", Colour::Yellow),
@@ -148,7 +148,7 @@ fn text(profiles: &[Listed], chosen: Option<(&str, bool)>, colours: bool) -> Str
     out
 }
 
-fn origin(listed: &Listed) -> String {
+pub(super) fn origin<P>(listed: &Listed<P>) -> String {
     match listed.overrides.as_slice() {
         [] => listed.source.clone(),
         over => format!("{} over {}", listed.source, over.join(", ")),
@@ -162,13 +162,19 @@ fn show(args: &Show) -> Result<End> {
         Some(name) => name.clone(),
         None => engine::profile_in_effect(&host, &profiles)?.profile.name,
     };
+    print_text(&profiles, &name, "csihost profile list")
+}
+
+/// Prints the text of the profile `name`; `list` is the command that shows all names.
+pub(super) fn print_text<P: Kind>(profiles: &[Listed<P>], name: &str, list: &str) -> Result<End> {
+    let kind = P::KIND;
     let Some(listed) = profiles.iter().find(|listed| listed.name == name) else {
-        bail!("there is no os-profile {name:?}; csihost profile list shows them");
+        bail!("there is no {kind} {name:?}; {list} shows them");
     };
     let Some(read) = &listed.read else {
-        bail!("os-profile {name:?} is masked by {}; remove that link to have it again", listed.source);
+        bail!("{kind} {name:?} is masked by {}; remove that link to have it again", listed.source);
     };
-    output::print(&format!("# os-profile {name}: {}\n{}", origin(listed), read.text))?;
+    output::print(&format!("# {kind} {name}: {}\n{}", origin(listed), read.text))?;
     match &read.profile {
         Ok(_) => Ok(End::Done),
         Err(error) => {
@@ -178,10 +184,11 @@ fn show(args: &Show) -> Result<End> {
     }
 }
 
-fn validate(args: &Validate) -> End {
+/// Checks files as profiles of the kind `P`.
+pub(super) fn validate<P: Kind>(files: &[PathBuf]) -> End {
     let mut end = End::Done;
-    for file in &args.files {
-        if let Err(error) = engine::validate_profile(file) {
+    for file in files {
+        if let Err(error) = engine::validate_profile::<P>(file) {
             report::stderr(&format!("csihost: {error}"));
             end = End::BadConfig;
         }

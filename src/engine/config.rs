@@ -7,7 +7,7 @@ use crate::host::{self, Host};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use crate::model::runtime::Runtime;
-use crate::profile::{Chosen, OsRelease, Traits};
+use crate::profile::{Chosen, DriverProfile, OsRelease, Traits};
 use crate::settings::{self, ConfigError, Settings};
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub struct Config {
     pub settings: Settings,
     /// What this distribution needs.
     pub profile: Chosen,
+    /// What CSI drivers need.
+    pub drivers: Vec<DriverProfile>,
     /// What this distribution is.
     pub os_release: OsRelease,
     /// Whether the system is booting: what needs a network waits.
@@ -37,8 +39,10 @@ pub fn load(host: &Host, file: Option<&Path>) -> Result<Config, ConfigError> {
     let settings = settings(host, file)?;
     let os_release = os_release(host)?;
     let profile = profiles::chosen(host, &profiles::profiles(host)?, &os_release)?;
+    let drivers = profiles::drivers_in_effect(host, &settings)?;
     Ok(Config {
         settings,
+        drivers,
         profile,
         os_release,
         boot: false,

@@ -38,6 +38,7 @@ mod volumes;
 
 pub use crate::checks::compare::{Comparison, Difference, Level};
 pub use crate::host::{Host, access, save_new};
+pub use crate::profile::{DriverProfile, Profile};
 pub use crate::settings::ConfigError;
 pub use agent::run;
 pub use align::copy_state;
@@ -49,7 +50,7 @@ pub use graft::graft_into;
 pub use inspect::{Inspection, inspect};
 pub use picture::picture;
 pub use probe::probe;
-pub use profiles::{Listed, profile_in_effect, profiles, validate_profile};
+pub use profiles::{Kind, Listed, driver_profiles, profile_in_effect, profiles, validate_profile};
 pub use status::{last_turn, seconds_since, watch_status};
 pub use supervise::{Ended, supervise};
 pub use turn::{Report, Seen, apply, detect, look};

@@ -4,7 +4,7 @@ use super::config::Config;
 use super::declared::{declared, next_start};
 use super::kubelet::{Found, Said, kubelet, version};
 use super::leftovers::leftovers;
-use super::plugins::plugins;
+use super::plugins::{drivers_on_node, plugins};
 use super::pods::{names_of_pods, pods_of};
 use super::receipt;
 use super::unanswered::left_out;
@@ -13,15 +13,19 @@ use crate::host::Host;
 use crate::host::process::Proc;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
+use crate::model::demand::Demand;
 use crate::model::facts::{Facts, Init, Mode};
+use crate::model::file::DirFact;
 use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
+use crate::model::receipt::DriversRecord;
 use crate::model::runtime::{NRI_SOCKET, Runtime};
 use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide};
 use crate::mounts::contract::contracts;
 use crate::mounts::registration::registrations;
 use crate::plan::{self, UNITS, interests};
+use crate::profile::{self, OnNode};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
@@ -134,18 +138,28 @@ pub(super) async fn observe<M: ServiceManager>(
     if plan::grafts(&facts, settings) {
         facts.runtime = runtime(host, config.runtime);
     }
-    let mut early =
-        interests::early(&facts.detection, facts.bridge.as_ref(), facts.align.as_ref(), settings, profile);
-    early.extend(checks::early(&facts.machine, settings, profile));
+    facts.demand = demand(host, config, &mut facts, receipt.drivers.clone(), &boot);
+    let mut early = interests::early(
+        &facts.detection,
+        facts.bridge.as_ref(),
+        facts.align.as_ref(),
+        &facts.demand,
+        settings,
+        profile,
+    );
+    early.extend(checks::early(&facts.machine, &facts.demand, settings, profile));
     facts.modules.extend(host.modules(proc.as_ref(), &early.modules)?);
-    if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
+    if let Some(needs) = profile.needs().filter(|_| facts.demand.iscsi.is_needed()) {
         facts.iscsi = host.iscsi(proc.as_ref(), facts.module("iscsi_tcp"), &needs.iscsi.nodes);
     }
     fetch(host, &mut facts, &early);
     let contents = interests::contents(&facts, settings);
     fetch(host, &mut facts, &contents);
 
-    let units = interests::units(&facts, settings, profile);
+    let mut units = interests::units(&facts, settings, profile);
+    let services = checks::units(&facts);
+    units.enablement.extend(services.iter().cloned());
+    units.units.extend(services);
     fetch(host, &mut facts, &units);
     if let Ok(manager) = manager {
         let closed = facts.closed_gates().next().is_some();
@@ -169,6 +183,28 @@ pub(super) async fn observe<M: ServiceManager>(
         .collect();
     facts.pod_names = names_of_pods(host, &restart);
     Ok(facts)
+}
+
+/// The needs of the drivers of this node: of those that are on it now, and of those that were lately.
+fn demand(
+    host: &Host,
+    config: &Config,
+    facts: &mut Facts,
+    record: Option<DriversRecord>,
+    boot: &str,
+) -> Demand {
+    let iscsid =
+        config.profile.profile.needs().map(|needs| needs.iscsi.daemon.as_slice()).unwrap_or_default();
+    fetch(host, facts, &profile::demand_interests(&config.settings, &config.drivers, iscsid));
+    let record = record.unwrap_or_default().with(boot, drivers_on_node(&facts.plugins));
+    let drivers = record.names().cloned().collect();
+    let node = OnNode {
+        drivers: &drivers,
+        has_program: &|path| facts.programs.contains(path),
+        has_directory: &|path| matches!(facts.dirs.get(path), Some(DirFact::Directory { .. })),
+        iscsid,
+    };
+    profile::demand(&config.settings, &config.drivers, &node)
 }
 
 /// The connection to the container runtime; of the agent's own, outside of it the socket decides.

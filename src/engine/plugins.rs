@@ -18,6 +18,7 @@ use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
 use crate::mounts::mountinfo;
 use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
+use crate::profile::is_driver_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ use std::time::Duration;
 const SPEAKERS: usize = 8;
 /// As many processes are worth another thread.
 const A_THREADS_WORTH: usize = 512;
+/// As many drivers of a node are remembered.
+const MOST_DRIVERS: usize = 64;
 /// As many containers: reading and parsing of a large mount table takes a millisecond.
 const TABLES: usize = 16;
 /// A table of as many bytes (some hundred rows) is worth a look at where its paths lead, which may
@@ -169,6 +172,18 @@ fn look_with(eyes: &Host, live: bool, root: &KubeletRoot) -> View {
 fn registered(host: &Host, kubelet: &Kubelet) -> Option<Vec<Vec<u8>>> {
     let names = host.list(&kubelet.host_dir.as_ref()?.join("plugins_registry")).ok()?;
     Some(names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect())
+}
+
+/// The names of the drivers that have a socket in the kubelet's registry or publish volumes for it.
+pub(super) fn drivers_on_node(plugins: &Plugins) -> BTreeSet<String> {
+    let running = plugins.found.iter().filter_map(|plugin| plugin.driver.as_ref());
+    let names = plugins.registered.iter().flatten().chain(running);
+    names
+        .filter_map(|name| std::str::from_utf8(name).ok())
+        .filter(|name| is_driver_name(name))
+        .map(str::to_owned)
+        .take(MOST_DRIVERS)
+        .collect()
 }
 
 fn table(proc: &Proc<'_>, pid: i32) -> Option<MountTable> {

@@ -1,20 +1,21 @@
-//! Engine: the os-profiles of a host: which there are, where each comes from, which is in effect.
+//! Engine: the os-profiles and driver profiles of a host: which there are, where each comes from, which os-profile is in
+//! effect.
 
 use super::config::{os_release, traits};
 use super::layered;
 use crate::host::{self, Host};
 use crate::model::path::HostPath;
-use crate::profile::{self, BUILTIN, Chosen, OsRelease, Profile};
-use crate::settings::ConfigError;
+use crate::profile::{self, BUILTIN, Chosen, DRIVER_PLACES, DRIVERS, DriverProfile, OsRelease, Profile};
+use crate::settings::{ConfigError, Settings};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a profile's source is called that is a part of the program.
 const BUILT_IN: &str = "built in";
 
-/// An os-profile of a host, masked ones too.
+/// A profile of a host, masked ones too.
 #[derive(Debug, Clone)]
-pub struct Listed {
+pub struct Listed<P> {
     /// Its name.
     pub name: String,
     /// The file that counts, or "built in".
@@ -22,24 +23,70 @@ pub struct Listed {
     /// What that file replaces, strongest first; one with the same text is not replaced.
     pub overrides: Vec<String>,
     /// Its text, and what it says; `None` where it is masked.
-    pub read: Option<Read>,
+    pub read: Option<Read<P>>,
 }
 
 /// What was read of a profile.
 #[derive(Debug, Clone)]
-pub struct Read {
+pub struct Read<P> {
     /// Its text.
     pub text: String,
     /// What it says.
-    pub profile: Result<Profile, ConfigError>,
+    pub profile: Result<P, ConfigError>,
+}
+
+/// A kind of profile.
+pub trait Kind: Sized {
+    /// What it is called.
+    const KIND: &str;
+
+    /// Reads the profile `name` from the text of `file`.
+    fn parse(name: &str, file: &str, text: &str) -> Result<Self, ConfigError>;
+}
+
+impl Kind for Profile {
+    const KIND: &str = "os-profile";
+
+    fn parse(name: &str, file: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse(name, file, text)
+    }
+}
+
+impl Kind for DriverProfile {
+    const KIND: &str = "driver profile";
+
+    fn parse(name: &str, file: &str, text: &str) -> Result<Self, ConfigError> {
+        Self::parse(name, file, text)
+    }
 }
 
 /// The os-profiles of a host by name: those that are built in, with those on the host over them.
-pub fn profiles(host: &Host) -> Result<Vec<Listed>, ConfigError> {
-    let mut by_name: BTreeMap<String, Listed> = BTreeMap::new();
-    for (name, text) in BUILTIN {
-        let shown = format!("os-profile {name} ({BUILT_IN})");
-        let read = Read { text: text.to_owned(), profile: Profile::parse(name, &shown, text) };
+pub fn profiles(host: &Host) -> Result<Vec<Listed<Profile>>, ConfigError> {
+    layers(host, &BUILTIN, &profile::PLACES)
+}
+
+/// The driver profiles of a host by name: those that are built in, with those on the host over them.
+pub fn driver_profiles(host: &Host) -> Result<Vec<Listed<DriverProfile>>, ConfigError> {
+    layers(host, &DRIVERS, &DRIVER_PLACES)
+}
+
+/// The driver profiles that count, which have to have what `settings` name of them.
+pub(super) fn drivers_in_effect(host: &Host, settings: &Settings) -> Result<Vec<DriverProfile>, ConfigError> {
+    let read = driver_profiles(host)?.into_iter().filter_map(|listed| listed.read);
+    let profiles: Vec<DriverProfile> = read.map(|read| read.profile).collect::<Result<_, _>>()?;
+    profile::check_expected(settings, &profiles)?;
+    Ok(profiles)
+}
+
+fn layers<P: Kind>(
+    host: &Host,
+    builtin: &[(&str, &str)],
+    places: &[&'static str; 3],
+) -> Result<Vec<Listed<P>>, ConfigError> {
+    let mut by_name: BTreeMap<String, Listed<P>> = BTreeMap::new();
+    for &(name, text) in builtin {
+        let shown = format!("{} {name} ({BUILT_IN})", P::KIND);
+        let read = Read { text: text.to_owned(), profile: P::parse(name, &shown, text) };
         let listed = Listed {
             name: name.to_owned(),
             source: BUILT_IN.to_owned(),
@@ -48,7 +95,7 @@ pub fn profiles(host: &Host) -> Result<Vec<Listed>, ConfigError> {
         };
         by_name.insert(name.to_owned(), listed);
     }
-    for (name, paths) in layered::stacks(host, &profile::PLACES.map(HostPath::from))? {
+    for (name, paths) in layered::stacks(host, &places.map(HostPath::from))? {
         let last = paths.last().cloned();
         for path in paths {
             let source = match layered::file(host, &path) {
@@ -75,7 +122,7 @@ pub fn profiles(host: &Host) -> Result<Vec<Listed>, ConfigError> {
     Ok(by_name.into_values().collect())
 }
 
-impl Listed {
+impl<P> Listed<P> {
     /// Whether its text is this one, and can be used.
     fn says(&self, text: &[u8]) -> bool {
         self.read.as_ref().is_some_and(|read| read.profile.is_ok() && read.text.as_bytes() == text)
@@ -87,9 +134,9 @@ impl Listed {
     }
 }
 
-fn read(name: &str, source: layered::Source) -> Read {
+fn read<P: Kind>(name: &str, source: layered::Source) -> Read<P> {
     match String::from_utf8(source.bytes) {
-        Ok(text) => Read { profile: Profile::parse(name, &source.path, &text), text },
+        Ok(text) => Read { profile: P::parse(name, &source.path, &text), text },
         Err(error) => {
             let bytes = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
             let line = Some(1 + bytes.filter(|&&b| b == b'\n').count());
@@ -103,7 +150,11 @@ fn read(name: &str, source: layered::Source) -> Read {
 }
 
 /// The profile that is in effect on `host`.
-pub(super) fn chosen(host: &Host, profiles: &[Listed], os: &OsRelease) -> Result<Chosen, ConfigError> {
+pub(super) fn chosen(
+    host: &Host,
+    profiles: &[Listed<Profile>],
+    os: &OsRelease,
+) -> Result<Chosen, ConfigError> {
     let read = profiles.iter().filter_map(|listed| listed.read.as_ref());
     let usable: Vec<Profile> = read.map(|read| read.profile.clone()).collect::<Result<_, _>>()?;
     let chosen = traits(host, |traits| profile::choose(&usable, os, traits))?;
@@ -115,12 +166,12 @@ pub(super) fn chosen(host: &Host, profiles: &[Listed], os: &OsRelease) -> Result
 }
 
 /// The same, where os-release has not been read yet.
-pub fn profile_in_effect(host: &Host, profiles: &[Listed]) -> Result<Chosen, ConfigError> {
+pub fn profile_in_effect(host: &Host, profiles: &[Listed<Profile>]) -> Result<Chosen, ConfigError> {
     chosen(host, profiles, &os_release(host)?)
 }
 
-/// Reads the file at `path`, which a person named, as an os-profile.
-pub fn validate_profile(path: &Path) -> Result<(), ConfigError> {
+/// Reads the file at `path`, which a person named, as a profile of the kind `P`.
+pub fn validate_profile<P: Kind>(path: &Path) -> Result<(), ConfigError> {
     let path_shown = path.display().to_string();
     let bytes = host::read_argument(path).map_err(|error| ConfigError {
         file: path_shown.clone(),
@@ -128,5 +179,5 @@ pub fn validate_profile(path: &Path) -> Result<(), ConfigError> {
         message: error.to_string(),
     })?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    read(&name, layered::Source { path: path_shown, bytes }).profile.map(drop)
+    read::<P>(&name, layered::Source { path: path_shown, bytes }).profile.map(drop)
 }

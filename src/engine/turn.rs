@@ -7,6 +7,7 @@ use super::kubelet::Said;
 use super::lock::lock;
 use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
+use super::plugins::drivers_on_node;
 use super::receipt::{self, Store};
 use super::status;
 use super::undo::{self, Continued, Fate, Undoing};
@@ -298,10 +299,18 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<boo
     if let Some(record) = &ended {
         super::align::put_aside(store.host, record)?;
     }
-    if let Some(Needs { iscsi, .. }) = config.profile.profile.needs().filter(|_| config.settings.iscsi)
+    if let Some(Needs { iscsi, .. }) =
+        config.profile.profile.needs().filter(|_| facts.demand.iscsi.is_needed())
         && let Some(record) = initiator::to_remember(facts, &iscsi.initiator_name, &iscsi.baked_names)
     {
         receipt.initiator = Some(record);
+    }
+    if store.host.mode() == Mode::Live {
+        let drivers = drivers_on_node(&facts.plugins);
+        if receipt.drivers.is_some() || !drivers.is_empty() {
+            let record = receipt.drivers.take().unwrap_or_default();
+            receipt.drivers = Some(record.with(&store.host.boot_id(), drivers));
+        }
     }
     if *receipt != before {
         store.save()?;

@@ -16,7 +16,7 @@ pub struct Interests {
     pub programs: Vec<HostPath>,
     /// Units: their states.
     pub units: Vec<UnitName>,
-    /// Those of them that csihost may enable: whether they are started at boot.
+    /// Those of them of which it matters whether they are started at boot.
     pub enablement: Vec<UnitName>,
     /// Kernel modules.
     pub modules: Vec<String>,

@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 40] = [
+pub const CHECKS: [(&str, &str); 41] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),
@@ -22,6 +22,7 @@ pub const CHECKS: [(&str, &str); 40] = [
     ("hugepages", "whether the kernel keeps enough huge pages (features.v2-engine)"),
     ("cpu", "whether the processor has what SPDK is compiled for (features.v2-engine)"),
     ("flexvolume-tools", "whether what FlexVolume's scripts call is installed (features.flexvolume)"),
+    ("driver-needs", "whether the host has the programs, services and files that its drivers need"),
     (
         "flexvolume-dir",
         "whether FlexVolume's directory is the same path for host and kubelet (features.flexvolume)",

@@ -2,6 +2,7 @@
 
 use super::align::{AlignRecord, NextStart};
 use super::contract::{Contract, Plugins, PodName};
+use super::demand::Demand;
 use super::digest::Digest;
 use super::file::{DirFact, FileFact, Survey};
 use super::gate::Gate;
@@ -111,6 +112,8 @@ pub struct Facts {
     pub plugins: Plugins,
     /// Whether what they mount reaches the kubelet.
     pub contracts: Vec<Contract>,
+    /// The needs of the drivers of this node.
+    pub demand: Demand,
     /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
     pub named_pods: BTreeSet<String>,
     /// The connection to the container runtime, where plugins are grafted.
@@ -185,6 +188,7 @@ impl Facts {
             mounts: MountTable::default(),
             plugins: Plugins::default(),
             contracts: Vec::new(),
+            demand: Demand::default(),
             named_pods: BTreeSet::new(),
             runtime: Runtime::NoRuntime,
             pod_names: BTreeMap::new(),

@@ -6,6 +6,7 @@ pub mod asked;
 pub mod bytes;
 pub mod checks;
 pub mod contract;
+pub mod demand;
 pub mod digest;
 pub mod edit;
 pub mod facts;

@@ -28,6 +28,9 @@ pub struct Receipt {
     /// The initiator name that was seen last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initiator: Option<InitiatorRecord>,
+    /// The drivers that were seen on this node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drivers: Option<DriversRecord>,
     /// Daemons that were not restarted yet after csihost changed what they read at their start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restart: Vec<PendingRestart>,
@@ -88,6 +91,35 @@ pub struct InitiatorRecord {
     pub name: Digest,
     /// The digest of its machine's id; `None` for a name that was found in an image.
     pub machine: Option<Digest>,
+}
+
+/// The drivers that were seen on this node, so that their needs are known before the kubelet runs. A driver is
+/// forgotten when two boots have passed without it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriversRecord {
+    /// /proc/sys/kernel/random/boot_id of the boot that `seen` belongs to.
+    pub boot: String,
+    /// The names that were seen in that boot.
+    pub seen: BTreeSet<String>,
+    /// The names that were seen in the boot before.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub before: BTreeSet<String>,
+}
+
+impl DriversRecord {
+    /// This record with the drivers that are seen `now`, in the boot `boot`.
+    #[must_use]
+    pub fn with(self, boot: &str, now: BTreeSet<String>) -> Self {
+        match self.boot == boot {
+            true => Self { seen: self.seen.into_iter().chain(now).collect(), ..self },
+            false => Self { boot: boot.to_owned(), seen: now, before: self.seen },
+        }
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &String> {
+        self.seen.iter().chain(&self.before)
+    }
 }
 
 /// A daemon that has to be restarted, in the boot in which that became necessary.
@@ -208,6 +240,7 @@ impl Receipt {
             bridge: None,
             align: None,
             initiator: None,
+            drivers: None,
             restart: Vec::new(),
             at_reboot: Vec::new(),
             gates: Vec::new(),
@@ -303,6 +336,23 @@ mod tests {
         }
         let left: Vec<Changed> = receipt.changes.into_iter().map(|change| change.what).collect();
         assert_eq!(left, [patched("a", "b"), patched("", "e"), patched("e", "f")]);
+    }
+
+    #[test]
+    fn a_driver_is_known_in_the_boot_after_the_last_one_with_it() {
+        let names = |record: &DriversRecord| record.names().cloned().collect::<Vec<_>>();
+        let set = |name: &str| BTreeSet::from([name.to_owned()]);
+        let first = DriversRecord::default().with("1", set("a")).with("1", set("b"));
+        assert_eq!(names(&first), ["a", "b"]);
+        let second = first.with("2", BTreeSet::new());
+        assert_eq!(names(&second), ["a", "b"], "the kubelet does not run yet");
+        assert_eq!(
+            second.clone().with("2", BTreeSet::new()),
+            second,
+            "it is the same in each later reconciliation"
+        );
+        let third = second.with("2", set("b")).with("3", BTreeSet::new());
+        assert_eq!(names(&third), ["b"]);
     }
 
     #[test]

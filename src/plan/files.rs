@@ -112,8 +112,9 @@ mod tests {
     use crate::model::facts::{Init, Mode};
     use crate::model::file::{Attributes, File};
     use crate::model::unit::{ActiveState, FileState, LoadState, UnitName, UnitState};
-    use crate::profile::{BUILTIN, Profile};
+    use crate::profile::{BUILTIN, Profile, of_facts};
     use crate::settings::{Features, Multipath, Settings};
+    use std::collections::BTreeSet;
 
     const FILES: [&str; 3] = [
         "/etc/modules-load.d/csihost.conf",
@@ -138,13 +139,16 @@ mod tests {
 
     fn steps(facts: &Facts, settings: &Settings) -> Vec<String> {
         let (_, text) = BUILTIN.iter().find(|(name, _)| *name == "debian").unwrap();
-        let plan = crate::plan::decide(facts, settings, &Profile::parse("debian", "debian", text).unwrap());
+        let mut facts = facts.clone();
+        facts.demand = of_facts(settings, &facts, &[], &BTreeSet::new());
+        let profile = Profile::parse("debian", "debian", text).unwrap();
+        let plan = crate::plan::decide(&facts, settings, &profile);
         plan.steps().map(|(_, step)| format!("{} {}", step.action.kind(), step.action.target())).collect()
     }
 
     #[test]
     fn what_the_settings_no_longer_ask_for_goes_and_who_read_it_is_told() {
-        let off = Settings { iscsi: false, ..Settings::default() };
+        let off = Settings { iscsi: Some(false), ..Settings::default() };
         let mut facts = host();
         let gone = FILES.map(|path| format!("remove-file {path}")).to_vec();
         let told = ["reload-unit multipathd.service".to_owned()];
@@ -162,7 +166,7 @@ mod tests {
         let features = Features { v2_engine: true, ..Features::default() };
         let on = Settings { multipath: Multipath::Blacklist, features, ..Settings::default() };
         assert!(steps(&host(), &on).iter().all(|step| !step.starts_with("remove-file")));
-        let off = Settings { iscsi: false, ..Settings::default() };
+        let off = Settings { iscsi: Some(false), ..Settings::default() };
         let mut facts = host();
         for file in facts.files.values_mut() {
             if let FileFact::File(file) = file {

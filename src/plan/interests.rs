@@ -6,6 +6,7 @@ use super::{align, directories, iscsi, modules, multipath, packages};
 use crate::iscsi::initiator::image_copies;
 use crate::model::align::AlignRecord;
 use crate::model::asked::Interests;
+use crate::model::demand::Demand;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
 use crate::model::kubelet::Detection;
@@ -26,6 +27,7 @@ pub fn early(
     detection: &Detection,
     bridge: Option<&BridgeRecord>,
     align: Option<&AlignRecord>,
+    demand: &Demand,
     settings: &Settings,
     profile: &Profile,
 ) -> Interests {
@@ -52,15 +54,15 @@ pub fn early(
             }
         }
     }
-    if let Some(Needs { iscsi, .. }) = profile.needs().filter(|_| settings.iscsi) {
+    if let Some(Needs { iscsi, .. }) = profile.needs().filter(|_| demand.iscsi.is_needed()) {
         interests.files.extend([iscsi.conf.clone(), iscsi.initiator_name.clone()]);
         interests.files.extend(image_copies(&iscsi.initiator_name));
         interests.programs.extend(iscsi.daemon.iter().cloned());
         multipath::early(settings, &mut interests);
     }
     if let Some(needs) = profile.needs() {
-        interests.modules = needs.modules(settings);
-        packages::interests(settings, needs, &mut interests);
+        interests.modules = needs.modules(settings, demand);
+        packages::interests(settings, needs, demand, &mut interests);
     }
     interests
 }
@@ -96,7 +98,7 @@ pub fn contents(facts: &Facts, settings: &Settings) -> Interests {
 /// The units that can be named from the early facts.
 pub fn units(facts: &Facts, settings: &Settings, profile: &Profile) -> Interests {
     let mut interests = Interests::default();
-    if let Some(needs) = profile.needs().filter(|_| settings.iscsi) {
+    if let Some(needs) = profile.needs().filter(|_| facts.demand.iscsi.is_needed()) {
         iscsi::interests(facts, needs, &mut interests);
     }
     multipath::interests(facts, settings, &mut interests);

@@ -19,7 +19,7 @@ pub(super) fn interests(facts: &Facts, needs: &Needs, interests: &mut Interests)
 
 /// Adds what iSCSI needs to `plan`; `loaded` are the steps that load modules.
 pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, loaded: &[StepId], plan: &mut Plan) {
-    if !settings.iscsi {
+    if !facts.demand.iscsi.is_needed() {
         return;
     }
     let (iscsi, packages) = (&needs.iscsi, &needs.packages);

@@ -64,7 +64,7 @@ fn planned(facts: &Facts, settings: &Settings, needs: &Needs, link: bool, tried:
             let loaded = modules::plan(facts, settings, needs, &mut plan);
             iscsi::plan(facts, settings, needs, &loaded, &mut plan);
             multipath::plan(facts, settings, &mut plan);
-            modules::huge_pages(facts, settings, &mut plan);
+            modules::huge_pages(facts, &mut plan);
             let first = plan.len();
             let replaced = link.then(|| align::replace(&mut plan));
             bridge::plan(facts, settings, needs, &mut plan);

@@ -25,7 +25,7 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
         interests.files.push(drop_in);
         interests.units.push(unit.clone());
     }
-    if !settings.iscsi || settings.multipath == Multipath::Ignore {
+    if !facts.demand.iscsi.is_needed() || settings.multipath == Multipath::Ignore {
         return;
     }
     interests.units.push(unit);
@@ -38,13 +38,14 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     let unit = UnitName::from(SERVICE);
-    let changed: Vec<StepId> = match settings.iscsi && settings.multipath == Multipath::Blacklist {
-        true => blacklist(facts, plan),
-        false => {
-            let why = "the settings no longer ask for it";
-            retire(plan, facts, HostPath::from(DROP_IN), why).into_iter().collect()
-        }
-    };
+    let changed: Vec<StepId> =
+        match facts.demand.iscsi.is_needed() && settings.multipath == Multipath::Blacklist {
+            true => blacklist(facts, plan),
+            false => {
+                let why = "the settings no longer ask for it";
+                retire(plan, facts, HostPath::from(DROP_IN), why).into_iter().collect()
+            }
+        };
     let due = !changed.is_empty() || facts.owes_restart(&unit);
     if due && facts.init == Init::Systemd && facts.units.get(&unit).active == ActiveState::Active {
         plan.push(Action::ReloadUnit { unit }, "multipathd reads its configuration when told", &changed);

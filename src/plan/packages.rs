@@ -1,6 +1,7 @@
 //! Pure: the step that installs packages, where the settings or the os-profile leave that to csihost.
 
 use crate::model::asked::Interests;
+use crate::model::demand::Demand;
 use crate::model::facts::{Facts, Mode};
 use crate::model::file::DirFact;
 use crate::model::install::{Installation, program_paths};
@@ -8,6 +9,7 @@ use crate::model::path::HostPath;
 use crate::model::plan::{Action, Later, Plan, Refusal};
 use crate::profile::{Needs, PackageManager};
 use crate::settings::{Policy, Settings};
+use std::borrow::Cow;
 
 /// Where apt keeps what the archives say that they have (apt.conf(5), `Dir::State::Lists`).
 const APT_LISTS: &str = "/var/lib/apt/lists";
@@ -23,28 +25,39 @@ struct Program<'a> {
     id: &'static str,
     /// Where it may be.
     paths: Vec<HostPath>,
-    packages: &'a [String],
-    why: &'static str,
+    packages: Cow<'a, [String]>,
+    why: String,
 }
 
 /// The programs that stand for what the settings ask for.
-fn programs<'a>(settings: &Settings, needs: &'a Needs) -> Vec<Program<'a>> {
+fn programs<'a>(settings: &Settings, needs: &'a Needs, demand: &Demand) -> Vec<Program<'a>> {
     let (iscsi, packages, features) = (&needs.iscsi, &needs.packages, &settings.features);
     let mut all = Vec::new();
-    if settings.iscsi {
-        let why = "no volume can be attached over iSCSI without it";
+    if demand.iscsi.is_needed() {
+        let why = "no volume can be attached over iSCSI without it".to_owned();
         let paths = iscsi.daemon.clone();
-        all.push(Program { id: "iscsi-package", paths, packages: &packages.iscsi, why });
+        all.push(Program { id: "iscsi-package", paths, packages: Cow::Borrowed(&packages.iscsi), why });
     }
     if features.rwx {
-        let why = "volumes that many pods write to are mounted over NFS";
+        let why = "volumes that many pods write to are mounted over NFS".to_owned();
         let paths = program_paths("mount.nfs");
-        all.push(Program { id: "nfs-client", paths, packages: &packages.nfs, why });
+        all.push(Program { id: "nfs-client", paths, packages: Cow::Borrowed(&packages.nfs), why });
     }
     if features.encryption {
-        let why = "encrypted volumes are opened with it";
+        let why = "encrypted volumes are opened with it".to_owned();
         let paths = program_paths("cryptsetup");
-        all.push(Program { id: "cryptsetup", paths, packages: &packages.cryptsetup, why });
+        all.push(Program { id: "cryptsetup", paths, packages: Cow::Borrowed(&packages.cryptsetup), why });
+    }
+    for one in demand.drivers.iter().filter(|one| one.certain) {
+        for program in &one.needs.programs {
+            let paths = program_paths(program);
+            if all.iter().any(|known| known.paths == paths) {
+                continue;
+            }
+            let why = format!("{} runs {program} on the host", one.driver);
+            let packages = Cow::Owned(packages.with_program(program));
+            all.push(Program { id: "driver-needs", paths, packages, why });
+        }
     }
     all
 }
@@ -53,8 +66,10 @@ fn policy(settings: &Settings, needs: &Needs) -> Policy {
     settings.packages.unwrap_or(needs.packages.policy)
 }
 
-pub(super) fn interests(settings: &Settings, needs: &Needs, interests: &mut Interests) {
-    interests.programs.extend(programs(settings, needs).into_iter().flat_map(|program| program.paths));
+pub(super) fn interests(settings: &Settings, needs: &Needs, demand: &Demand, interests: &mut Interests) {
+    interests
+        .programs
+        .extend(programs(settings, needs, demand).into_iter().flat_map(|program| program.paths));
     if policy(settings, needs) == Policy::Install && needs.packages.manager == PackageManager::Apt {
         interests.dirs.push(HostPath::from(APT_LISTS));
     }
@@ -65,21 +80,21 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut
     let policy = policy(settings, needs);
     let there = |program: &Program| program.paths.iter().any(|path| facts.programs.contains(path));
     let missing: Vec<Program> =
-        programs(settings, needs).into_iter().filter(|program| !there(program)).collect();
+        programs(settings, needs, &facts.demand).into_iter().filter(|program| !there(program)).collect();
     if policy == Policy::Ignore || missing.is_empty() {
         return;
     }
     let manager = needs.packages.manager;
     // Where nothing can be installed, or it is not known what, a person has to look.
     let (able, unable): (Vec<Program>, Vec<Program>) = missing.into_iter().partition(|program| {
-        policy == Policy::Install && manager.install_command(program.packages).is_some()
+        policy == Policy::Install && manager.install_command(&program.packages).is_some()
     });
     plan.refused.extend(unable.iter().map(|program| required(program, needs)));
     if able.is_empty() {
         return;
     }
     let mut packages: Vec<String> = Vec::new();
-    for name in able.iter().flat_map(|program| program.packages) {
+    for name in able.iter().flat_map(|program| program.packages.iter()) {
         if !packages.contains(name) {
             packages.push(name.clone());
         }
@@ -100,7 +115,7 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut
         plan.later.push(Later { target: packages.join(" "), reason: reason.to_owned() });
         return;
     }
-    let why = able.iter().map(|program| program.why).collect::<Vec<_>>().join("; ");
+    let why = able.iter().map(|program| program.why.as_str()).collect::<Vec<_>>().join("; ");
     if let Some(install) = installation(facts, manager, packages) {
         plan.push(Action::InstallPackages(install), why, &[]);
     }
@@ -138,7 +153,7 @@ fn has_lists(facts: &Facts) -> bool {
 
 fn required(program: &Program, needs: &Needs) -> Refusal {
     let packages = &needs.packages;
-    let names = match (program.packages, program.id) {
+    let names = match (program.packages.as_ref(), program.id) {
         ([], "iscsi-package") => packages.iscsi_name(),
         ([], id) => id.to_owned(),
         (names, _) => names.join(" "),
@@ -148,7 +163,7 @@ fn required(program: &Program, needs: &Needs) -> Refusal {
         id: program.id,
         reason: format!("{path} is not there: {names} is not installed"),
         target: names,
-        remedy: format!("{}, then csihost apply", packages.remedy(program.packages)),
+        remedy: format!("{}, then csihost apply", packages.remedy(&program.packages)),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::facts::Init;
-use crate::profile::{BUILTIN, Profile};
+use crate::profile::{BUILTIN, Profile, of_facts};
 use crate::settings::Features;
+use std::collections::BTreeSet;
 
 fn profile(name: &str) -> Profile {
     let (_, text) = BUILTIN.iter().find(|(known, _)| *known == name).unwrap();
@@ -22,7 +23,9 @@ fn live() -> Facts {
 fn decided(facts: &Facts, settings: &Settings, profile: &str) -> (Vec<String>, Vec<&'static str>, usize) {
     let profile = self::profile(profile);
     let mut decided = Plan::default();
-    plan(facts, settings, profile.needs().unwrap(), &mut decided);
+    let mut facts = facts.clone();
+    facts.demand = of_facts(settings, &facts, &[], &BTreeSet::new());
+    plan(&facts, settings, profile.needs().unwrap(), &mut decided);
     let mut commands = Vec::new();
     for (_, step) in decided.steps() {
         let Action::InstallPackages(install) = &step.action else { panic!("{step:?}") };
@@ -110,7 +113,7 @@ fn features_bring_their_packages_in_one_command_and_what_is_there_is_left_out() 
             "apt-get -o DPkg::Lock::Timeout=120 -y --no-upgrade --no-install-recommends install open-iscsi nfs-common"
         ]
     );
-    let settings = Settings { iscsi: false, packages: None, ..settings };
+    let settings = Settings { iscsi: Some(false), packages: None, ..settings };
     assert_eq!(decided(&facts, &settings, "debian"), (vec![], vec!["nfs-client"], 0));
 }
 

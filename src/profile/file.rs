@@ -77,13 +77,13 @@ struct RawIscsi {
 }
 
 /// A value that has the right type and cannot be used.
-struct Invalid {
+pub(super) struct Invalid {
     /// Byte offset of the value.
-    at: usize,
-    message: String,
+    pub(super) at: usize,
+    pub(super) message: String,
 }
 
-fn invalid<T, U>(value: &Spanned<T>, message: impl Into<String>) -> Result<U, Invalid> {
+pub(super) fn invalid<T, U>(value: &Spanned<T>, message: impl Into<String>) -> Result<U, Invalid> {
     Err(Invalid { at: value.span().start, message: message.into() })
 }
 
@@ -211,7 +211,7 @@ fn iscsi(raw: RawIscsi) -> Result<Iscsi, Invalid> {
 }
 
 /// A text for people, in one line.
-fn said(key: &str, text: Spanned<String>) -> Result<String, Invalid> {
+pub(super) fn said(key: &str, text: Spanned<String>) -> Result<String, Invalid> {
     let trimmed = text.get_ref().trim();
     match trimmed.is_empty() || trimmed.contains(char::is_control) {
         true => invalid(&text, format!("{key}: expected one line of text")),
@@ -220,7 +220,7 @@ fn said(key: &str, text: Spanned<String>) -> Result<String, Invalid> {
 }
 
 /// A word of letters, digits and `others` that begins with a letter or digit: no option, no path.
-fn plain(key: &str, word: Spanned<String>, others: &str) -> Result<String, Invalid> {
+pub(super) fn plain(key: &str, word: Spanned<String>, others: &str) -> Result<String, Invalid> {
     let text = word.get_ref();
     let valid = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || others.contains(c));

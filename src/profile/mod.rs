@@ -4,6 +4,8 @@
 //! file and no code.
 
 mod builtin;
+mod demand;
+mod driver;
 mod file;
 mod iqn;
 mod modules;
@@ -11,7 +13,11 @@ mod os_release;
 mod packages;
 mod select;
 
-pub use builtin::BUILTIN;
+pub use builtin::{BUILTIN, DRIVERS};
+#[cfg(test)]
+pub(crate) use demand::of_facts;
+pub use demand::{OnNode, check_expected, demand, interests as demand_interests};
+pub use driver::{DRIVER_PLACES, DriverPattern, DriverProfile, Protocol, is_driver_name};
 pub use iqn::IqnPrefix;
 pub use os_release::OsRelease;
 pub use packages::{InstallCommand, PackageManager, Packages};

@@ -114,6 +114,40 @@ impl Packages {
         }
     }
 
+    /// The package that has `program` here. Where the name is not known, none: its remedy is then a sentence.
+    pub fn with_program(&self, program: &str) -> Vec<String> {
+        let apt = self.manager == PackageManager::Apt;
+        let name = match program {
+            "mount.nfs" | "mount.nfs4" => return self.nfs.clone(),
+            "cryptsetup" => return self.cryptsetup.clone(),
+            "iscsid" | "iscsiadm" => return self.iscsi.clone(),
+            "mount.cifs" => "cifs-utils",
+            "nvme" => "nvme-cli",
+            "awk" if apt => "mawk",
+            "awk" => "gawk",
+            // Alpine has a package for each.
+            "findmnt" | "blkid" | "lsblk" if self.manager != PackageManager::Apk => "util-linux",
+            "bash" | "curl" | "grep" | "findmnt" | "blkid" | "lsblk" => program,
+            "lvm" | "lvs" | "vgs" | "pvs" | "lvcreate" => "lvm2",
+            "multipath" | "multipathd" if self.is_of_fedora() => "device-mapper-multipath",
+            "multipath" | "multipathd" => "multipath-tools",
+            "sg_inq" | "sg_turs" if apt => "sg3-utils",
+            "sg_inq" | "sg_turs" => "sg3_utils",
+            "lsscsi" => "lsscsi",
+            "mkfs.xfs" => "xfsprogs",
+            "mkfs.ext4" => "e2fsprogs",
+            "zfs" | "zpool" if apt => "zfsutils-linux",
+            _ => return Vec::new(),
+        };
+        vec![name.to_owned()]
+    }
+
+    /// True for systems whose packages are named as Fedora names them.
+    fn is_of_fedora(&self) -> bool {
+        use PackageManager::{Dnf, RpmOstree, Tdnf, Yum};
+        matches!(self.manager, Dnf | Yum | RpmOstree | Tdnf)
+    }
+
     /// The name of iSCSI's package, for people.
     pub fn iscsi_name(&self) -> String {
         if self.iscsi.is_empty() { "open-iscsi".to_owned() } else { self.iscsi.join(" ") }

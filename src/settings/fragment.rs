@@ -1,6 +1,6 @@
 //! Pure: one configuration file as it is written.
 
-use super::{BridgeDirectory, Multipath, Policy, Repair, Settings, StaleRecords};
+use super::{BridgeDirectory, ExpectedDriver, Multipath, Policy, Repair, Settings, StaleRecords};
 use crate::model::checks::is_check;
 use crate::model::kubelet::KubeletRoot;
 use crate::model::path::HostPath;
@@ -20,6 +20,7 @@ pub(super) struct Fragment {
     kubelet: Kubelet,
     bridge: Bridge,
     iscsi: Iscsi,
+    drivers: Drivers,
     features: Features,
     packages: Packages,
     checks: Checks,
@@ -49,6 +50,12 @@ struct Iscsi {
     enabled: Option<bool>,
     multipath: Option<Multipath>,
     stale_records: Option<StaleRecords>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case", expecting = "a table, [drivers]")]
+struct Drivers {
+    expected: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -116,8 +123,13 @@ fn set<T>(setting: &mut T, given: Option<T>) {
 }
 
 impl Fragment {
-    /// Puts what this fragment says over `settings`.
-    pub(super) fn apply(self, settings: &mut Settings) -> Result<(), Invalid> {
+    /// Puts what this fragment of `file` says over `settings`; `line` gives the line of a byte offset.
+    pub(super) fn apply(
+        self,
+        settings: &mut Settings,
+        file: &str,
+        line: &dyn Fn(usize) -> usize,
+    ) -> Result<(), Invalid> {
         if let Some(root) = self.kubelet.root_dir {
             let parsed = KubeletRoot::parse(root.get_ref().as_bytes());
             settings.root_dir =
@@ -139,7 +151,11 @@ impl Fragment {
             settings.bridge.directories =
                 directories.get_ref().iter().map(parse).collect::<Result<_, _>>()?;
         }
-        set(&mut settings.iscsi, self.iscsi.enabled);
+        settings.iscsi = self.iscsi.enabled.or(settings.iscsi);
+        if let Some(names) = self.drivers.expected {
+            let expected = |name: &Spanned<String>| expected_driver(name, file, line(name.span().start));
+            settings.expected_drivers = Some(names.iter().map(expected).collect::<Result<_, _>>()?);
+        }
         set(&mut settings.multipath, self.iscsi.multipath);
         set(&mut settings.stale_records, self.iscsi.stale_records);
         set(&mut settings.features.encryption, self.features.encryption);
@@ -214,6 +230,23 @@ impl Contract {
         }
         Ok(())
     }
+}
+
+fn expected_driver(name: &Spanned<String>, file: &str, line: usize) -> Result<ExpectedDriver, Invalid> {
+    let word = |text: &str| {
+        !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+    };
+    let (driver, protocol) = match name.get_ref().split_once('/') {
+        Some((driver, protocol)) => (driver, Some(protocol)),
+        None => (name.get_ref().as_str(), None),
+    };
+    if !word(driver) || !protocol.is_none_or(word) {
+        let message =
+            format!("drivers.expected: {:?}: expected a driver's name, or NAME/PROTOCOL", name.get_ref());
+        return Err(invalid(name, message));
+    }
+    let protocol = protocol.map(str::to_owned);
+    Ok(ExpectedDriver { driver: driver.to_owned(), protocol, file: file.to_owned(), line })
 }
 
 /// The names, each of which has to be `right`.

@@ -26,8 +26,10 @@ pub struct Settings {
     pub root_dir: Option<KubeletRoot>,
     /// The bridge.
     pub bridge: Bridge,
-    /// Whether csihost cares for iSCSI (`iscsi.enabled`).
-    pub iscsi: bool,
+    /// True if the host is made ready for iSCSI; `None` where the drivers decide (`iscsi.enabled`).
+    pub iscsi: Option<bool>,
+    /// The drivers that this node serves, known before they register (`drivers.expected`).
+    pub expected_drivers: Option<Vec<ExpectedDriver>>,
     /// What is done about multipathd (`iscsi.multipath`).
     pub multipath: Multipath,
     /// What is done about node records without a session (`iscsi.stale-records`).
@@ -110,6 +112,22 @@ pub struct Contract {
     pub namespaces: BTreeSet<String>,
 }
 
+/// A driver that a setting names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedDriver {
+    /// Its name.
+    pub driver: String,
+    /// The protocol of its driver profile, where one is chosen (`NAME/PROTOCOL`).
+    pub protocol: Option<String>,
+    /// The file that names it.
+    pub file: String,
+    /// The line there, counted from 1.
+    pub line: usize,
+}
+
+/// The name of Longhorn's CSI driver.
+pub const LONGHORN: &str = "driver.longhorn.io";
+
 /// What volumes of this node need beside iSCSI.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
@@ -123,20 +141,11 @@ pub struct Features {
     pub flexvolume: bool,
 }
 
-/// Huge pages of 2 MiB that Longhorn's second engine asks of each node: 2 GiB (longhorn.io,
-/// v2-data-engine/prerequisites).
-pub const HUGE_PAGES: u64 = 1024;
-
 impl Features {
-    /// The kernel modules that these features need.
+    /// The kernel modules that these features need. Those of the second engine are in Longhorn's driver profile.
     pub fn modules(&self) -> Vec<&'static str> {
         let of = |asked: bool, modules: &'static [&'static str]| if asked { modules } else { &[] };
-        [
-            of(self.encryption, &["dm_crypt"]),
-            of(self.rwx, &["nfs"]),
-            of(self.v2_engine, &["nvme_tcp", "vfio_pci", "uio_pci_generic"]),
-        ]
-        .concat()
+        [of(self.encryption, &["dm_crypt"]), of(self.rwx, &["nfs"])].concat()
     }
 }
 
@@ -184,7 +193,8 @@ impl Default for Settings {
                 directories: directories.map(|name| BridgeDirectory(name.to_owned())).to_vec(),
                 repair_legacy: false,
             },
-            iscsi: true,
+            iscsi: None,
+            expected_drivers: None,
             multipath: Multipath::Report,
             stale_records: StaleRecords::Report,
             features: Features::default(),
@@ -244,7 +254,8 @@ pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result
         })?;
         let fragment: Fragment =
             toml::from_str(text).map_err(|error| ConfigError::from_toml(file, text, &error))?;
-        fragment.apply(&mut settings).map_err(|invalid| ConfigError {
+        let line = |at| line_of(text, at);
+        fragment.apply(&mut settings, file, &line).map_err(|invalid| ConfigError {
             file: file.to_owned(),
             line: Some(line_of(text, invalid.at)),
             message: invalid.message,
@@ -321,6 +332,11 @@ mod tests {
                 "csihost.toml:2: contract.namespaces: \"A/b\": expected a",
             ),
             ("[systemd]\njob-timeout = 'x'\n", "csihost.toml:2: invalid type"),
+            (
+                "[drivers]\nexpected = ['a b']\n",
+                "csihost.toml:2: drivers.expected: \"a b\": expected a driver's name, or NAME/PROTOCOL",
+            ),
+            ("[drivers]\nexpected = ['a/']\n", "csihost.toml:2: drivers.expected: \"a/\": expected"),
             ("[kubelt]\n", "csihost.toml:1: unknown field `kubelt`"),
             ("[packages]\npolicy = 'always'\n", "csihost.toml:2: unknown variant `always`"),
             (

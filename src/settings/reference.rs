@@ -25,7 +25,7 @@ pub struct Setting {
 const YES_NO: &str = "`true`, `false`";
 
 /// All of them, by table.
-pub const SETTINGS: [Setting; 19] = [
+pub const SETTINGS: [Setting; 20] = [
     Setting {
         table: "kubelet",
         key: "root-dir",
@@ -89,9 +89,10 @@ pub const SETTINGS: [Setting; 19] = [
         table: "iscsi",
         key: "enabled",
         values: YES_NO,
-        default: Some("true"),
+        default: None,
         example: "false",
-        what: "Whether iSCSI is cared for: startup line, initiator name, modules, units",
+        what: "Makes the host ready for iSCSI (package, startup line, initiator name, modules, units), or leaves it alone. \
+               Without it the drivers of the node decide; where none is known yet, it is made ready for Longhorn",
     },
     Setting {
         table: "iscsi",
@@ -108,6 +109,15 @@ pub const SETTINGS: [Setting; 19] = [
         default: Some("\"report\""),
         example: "\"remove\"",
         what: "Records of iSCSI targets without a session: tell them; move Longhorn's own aside; nothing",
+    },
+    Setting {
+        table: "drivers",
+        key: "expected",
+        values: "names of CSI drivers, `NAME/PROTOCOL` where the driver profile has several",
+        default: None,
+        example: "[\"csi.trident.netapp.io/nfs\"]",
+        what: "The drivers that this node will have, so that their needs are met before they register. In place of the \
+               default, Longhorn; drivers that do register are added",
     },
     Setting {
         table: "packages",

@@ -15,6 +15,7 @@ mod suites {
     mod bridge;
     mod direct;
     mod documented;
+    mod drivers;
     mod first_contact;
     mod gate;
     mod graft;

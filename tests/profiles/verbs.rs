@@ -170,3 +170,37 @@ fn validate_reports_every_file_and_is_silent_about_good_ones() {
     let (_, _, code) = csihost(&["profile", "validate"]);
     assert_eq!(code, 2);
 }
+
+#[test]
+fn driver_profiles_are_layered_listed_shown_and_checked_as_os_profiles_are() {
+    let example =
+        "summary = 'x'\ndrivers = ['fs.csi.example.com']\nsource = 'y'\n[[protocol]]\nname = 'fs'\n";
+    let tree = Tree::new(DEBIAN).with("etc/csihost/driver-profiles.d/example.toml", example).with(
+        "etc/csihost/driver-profiles.d/csi-driver-nfs.toml",
+        example.replace("fs.csi.example.com", "nfs.csi.k8s.io"),
+    );
+    let (out, err, code) = tree.csihost(&["driver", "list", "--json"]);
+    assert_eq!((err.as_str(), code), ("", 0));
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let of =
+        |name: &str| json["profiles"].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(of("example")["drivers"], serde_json::json!(["fs.csi.example.com"]));
+    assert_eq!(of("csi-driver-nfs")["overrides"], serde_json::json!(["built in"]));
+    assert_eq!(of("longhorn")["protocols"], serde_json::json!(["v1", "v2"]));
+    let (out, _, code) = tree.csihost(&["driver", "show", "fs.csi.example.com"]);
+    assert_eq!(
+        (out, code),
+        (format!("# driver profile example: /etc/csihost/driver-profiles.d/example.toml\n{example}"), 0)
+    );
+    let (_, err, code) = tree.csihost(&["driver", "show", "nobody"]);
+    assert_eq!(
+        (code, err.contains("no driver profile \"nobody\"; csihost driver list shows them")),
+        (1, true),
+        "{err}"
+    );
+    let broken = tree.with("etc/csihost/driver-profiles.d/example.toml", "summary = 'x'\ndrivers = []\n");
+    for verb in [&["driver", "list"][..], &["check"]] {
+        let (_, err, code) = broken.csihost(verb);
+        assert_eq!((code, err.contains("/etc/csihost/driver-profiles.d/example.toml:")), (78, true), "{err}");
+    }
+}

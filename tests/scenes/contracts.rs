@@ -1,5 +1,5 @@
 //! Scenes with CSI plugins: `contracts/NAME.scene`, and what `csihost check --root` must say of each:
-//! all contracts, and how the checks end that are about them.
+//! all contracts, how the checks end that are about them, and of others those that the answer names in `checks`.
 
 use super::{differences, format, named};
 use serde_json::{Value, json};
@@ -24,16 +24,23 @@ fn faults(scene: &Path) -> Vec<String> {
         assert!(found.len() <= 1, "{id} is said twice: {checks:#?}");
         found.first().map_or(Value::Null, |check| check["status"].clone())
     };
-    let now = json!({
+    let expected = std::fs::read_to_string(scene.with_extension("json")).unwrap();
+    let expected: Value =
+        serde_json::from_str(&expected).unwrap_or_else(|error| panic!("{}: {error}", scene.display()));
+    let others = expected["checks"].as_object().map(|checks| {
+        let named = checks.keys().map(|id| (id.clone(), status(id)));
+        Value::Object(named.collect())
+    });
+    let mut now = json!({
         "path-contract": status("path-contract"),
         "mount-propagation": status("mount-propagation"),
         "driver-not-registered": status("driver-not-registered"),
         "driver-before-bridge": status("driver-before-bridge"),
         "contracts": said["contracts"].take(),
     });
-    let expected = std::fs::read_to_string(scene.with_extension("json")).unwrap();
-    let expected: Value =
-        serde_json::from_str(&expected).unwrap_or_else(|error| panic!("{}: {error}", scene.display()));
+    if let Some(others) = others {
+        now["checks"] = others;
+    }
     let mut faults = Vec::new();
     differences("", &now, &expected, &mut faults);
     faults

@@ -4,6 +4,7 @@ use super::{Case, path};
 use crate::checks::CheckStatus::{Fail, Pass, Skip, Warn};
 use crate::model::facts::{Init, Mode, Module};
 use crate::model::kubelet::Distribution;
+use crate::model::unit::ActiveState;
 
 pub(super) const CASES: &[Case] = &[
     ("hostname", |h| h.facts.machine.hostname = "a.example.org".into(), Pass, "a.example.org", ""),
@@ -128,6 +129,72 @@ pub(super) const CASES: &[Case] = &[
         "offline",
         "",
     ),
+    (
+        "kernel-module-ublk_drv",
+        |h| h.module("ublk_drv", Module::Missing),
+        Warn,
+        "does not have it",
+        "linux-modules-extra",
+    ),
+    (
+        "kernel-module-ublk_drv",
+        |h| h.module("ublk_drv", Module::Loadable),
+        Fail,
+        "not loaded",
+        "csihost apply",
+    ),
+    ("driver-needs", |h| h.driver("driver.longhorn.io"), Warn, "bash is not installed", "install bash"),
+    (
+        "driver-needs",
+        |h| {
+            h.driver("nfs.csi.k8s.io");
+            h.driver("disk.example.com");
+        },
+        Pass,
+        "nfs.csi.k8s.io (nfs); no driver profile is for disk.example.com",
+        "",
+    ),
+    (
+        "driver-needs",
+        |h| h.driver("topolvm.io"),
+        Fail,
+        "topolvm.io (lvm): lvm is not installed",
+        "install lvm2",
+    ),
+    (
+        "driver-needs",
+        |h| h.driver("csi.trident.netapp.io"),
+        Warn,
+        "csi.trident.netapp.io (iscsi): multipath is not installed, multipathd is not installed",
+        "install multipath-tools",
+    ),
+    (
+        "driver-needs",
+        |h| h.array(ActiveState::Inactive),
+        Warn,
+        "multipathd.service does not run",
+        "run systemctl enable --now multipathd.service",
+    ),
+    ("driver-needs", |h| h.array(ActiveState::Active), Pass, "csi.trident.netapp.io (iscsi)", ""),
+    (
+        "driver-needs",
+        |h| {
+            h.driver("block.csi.ibm.com");
+            h.without("iscsid");
+        },
+        Fail,
+        "block.csi.ibm.com: the host has none of its protocols",
+        "drivers.expected = [\"block.csi.ibm.com/",
+    ),
+    ("kernel-module-nfs", |h| h.nfs(Module::Loadable), Pass, "loaded when it is needed", ""),
+    ("kernel-module-nfs", |h| h.nfs(Module::Missing), Fail, "does not have it", "linux-modules-extra"),
+    (
+        "iscsi-package",
+        |h| h.nfs(Module::Loaded),
+        Skip,
+        "no driver of this node uses iSCSI (nfs.csi.k8s.io)",
+        "",
+    ),
     ("cpu", |_| (), Pass, "SSE4.2", ""),
     (
         "cpu",
@@ -136,7 +203,14 @@ pub(super) const CASES: &[Case] = &[
         "no SSE4.2",
         "processor model",
     ),
-    ("cpu", |h| h.write("/proc/cpuinfo", "Features\t: fp asimd\n"), Pass, "no amd64", ""),
+    ("cpu", |h| h.write("/proc/cpuinfo", "Features\t: fp asimd\n"), Pass, "has Advanced SIMD", ""),
+    (
+        "cpu",
+        |h| h.write("/proc/cpuinfo", "Features\t: fp\n"),
+        Fail,
+        "has no Advanced SIMD",
+        "another machine",
+    ),
     ("cpu", |h| drop(h.facts.files.remove(&path("/proc/cpuinfo"))), Skip, "not known", ""),
     ("flexvolume-tools", |_| (), Pass, "curl, findmnt, grep, awk, blkid are there", ""),
     (

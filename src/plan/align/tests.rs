@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::align::{AlignRecord, NextStart, UnitTexts};
+use crate::model::demand::{Demand, IscsiDemand};
 use crate::model::facts::Mode;
 use crate::model::file::{Attributes, DirFact, FileFact};
 use crate::model::generated::generate;
@@ -19,7 +20,7 @@ const BRIDGED: &str = "1 0 8:1 / / rw shared:1 - ext4 x rw
 ";
 
 fn settings() -> Settings {
-    let mut settings = Settings { iscsi: false, ..Settings::default() };
+    let mut settings = Settings { iscsi: Some(false), ..Settings::default() };
     settings.contract.repair = Repair::Align;
     settings
 }
@@ -55,6 +56,7 @@ fn host(
         detection: Detection { kubelet: Some(kubelet), unit: Some(unit), ..Detection::default() },
         mounts: mountinfo::parse(mounts.as_bytes()).unwrap(),
         next_start: Some(next),
+        demand: Demand { iscsi: IscsiDemand::Disabled, ..Demand::default() },
         ..Facts::new(Mode::Live, Init::Systemd)
     };
     for base in ["/var/lib/kubelet", ROOT] {
@@ -223,7 +225,7 @@ fn a_kubelet_at_the_standard_path_keeps_the_bridge_to_its_data() {
     facts.mounts = mountinfo::parse(BRIDGED.as_bytes()).unwrap();
     facts.align =
         Some(AlignRecord { root: HostPath::from(ROOT), whole: false, beside: Vec::new(), ends: true });
-    let report = Settings { iscsi: false, ..Settings::default() };
+    let report = Settings { iscsi: Some(false), ..Settings::default() };
     let (_, text) = BUILTIN.iter().find(|(name, _)| *name == "debian").unwrap();
     let plan = crate::plan::decide(&facts, &report, &Profile::parse("debian", "debian", text).unwrap());
     assert!(matches!(plan.alignment, Some(Alignment::Waits { .. })), "{:?}", plan.alignment);
