@@ -55,6 +55,11 @@ fn one_directory(same: &Same) -> Finding {
     let pass = |why: String| Finding::new(ID, CheckStatus::Pass, format!("none is needed: {why}"));
     match same {
         Same::Standard => pass("the kubelet uses the standard path itself".to_owned()),
+        Same::Namespace(on_host) => pass(format!(
+            "the kubelet and its container runtime have {STANDARD_PATH} in a mount namespace of their own, and containers get it \
+             from there{}",
+            on_host.as_ref().map_or_else(String::new, |path| format!(" (on the host it is {path})"))
+        )),
         Same::Link(root) => pass(format!(
             "{STANDARD_PATH} and the kubelet's root {root} are one directory by a link: drivers that look at \
              either are registered. But the kubelet sends them paths below its root, and a driver whose container \

@@ -62,6 +62,7 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
         views: BTreeMap::new(),
         programs: BTreeMap::new(),
         mention_csi: Vec::new(),
+        runtimes: Vec::new(),
     };
     if let Some(proc) = proc {
         world.mounts = match table(proc.mountinfo()) {
@@ -79,8 +80,9 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
             Mode::Live => std::thread::available_parallelism().map_or(1, usize::from).min(4),
             Mode::Offline => 1,
         };
-        for (pid, look, mentions_csi) in looks(proc, &proc.pids()?, most) {
+        for (pid, look, First { mentions_csi, runtime }) in looks(proc, &proc.pids()?, most) {
             world.mention_csi.extend(mentions_csi.then_some(pid));
+            world.runtimes.extend(runtime.map(|name| (pid, name)));
             match look {
                 Look::Other => {}
                 Look::Candidate => candidate(proc, pid, &here, &mut observed, &mut world),
@@ -97,19 +99,29 @@ fn kubelet_now<'a>(host: &'a Host, proc: Option<&Proc<'_>>, said: &Said) -> Resu
 /// How many processes are worth another thread to look at them.
 const A_THREADS_WORTH: usize = 512;
 
+/// What the arguments of a process that is no kubelet may make it.
+struct First {
+    mentions_csi: bool,
+    /// The name of a container runtime.
+    runtime: Option<Vec<u8>>,
+}
+
 /// A first look at every process, at its arguments alone; those that are of interest, and whether
-/// they mention CSI. The kernel
+/// they mention CSI or are a container runtime's. The kernel
 /// takes some ten microseconds for each, most of it in finding and opening the file, and does it
 /// for several threads at once: for `most`, where there is enough to do.
-fn looks(proc: &Proc<'_>, pids: &[i32], most: usize) -> Vec<(i32, Look, bool)> {
+fn looks(proc: &Proc<'_>, pids: &[i32], most: usize) -> Vec<(i32, Look, First)> {
     let look = |pids: &[i32]| {
         let mut heads = proc.heads();
         let mut found = Vec::new();
         for &pid in pids {
             // A process that is gone by now is none of the answer.
-            match heads.read(pid).map(|head| (detect::look(head), detect::plugin::mentions(head))) {
-                None | Some((Look::Other, false)) => {}
-                Some((look, csi)) => found.push((pid, look, csi)),
+            let Some(head) = heads.read(pid) else { continue };
+            let look = detect::look(head);
+            let runtime = detect::runtime_name(head).map(<[u8]>::to_vec);
+            let first = First { mentions_csi: detect::plugin::mentions(head), runtime };
+            if look != Look::Other || first.mentions_csi || first.runtime.is_some() {
+                found.push((pid, look, first));
             }
         }
         found
@@ -213,6 +225,8 @@ pub(super) struct HostWorld<'a> {
     programs: BTreeMap<i32, Runs>,
     /// Processes that mention CSI in their arguments.
     pub(super) mention_csi: Vec<i32>,
+    /// Processes whose arguments are a container runtime's, each with its name.
+    pub(super) runtimes: Vec<(i32, Vec<u8>)>,
 }
 
 /// What a process runs.

@@ -27,6 +27,7 @@ mod probe;
 mod profiles;
 mod receipt;
 mod recover;
+mod runtimes;
 mod status;
 mod supervise;
 mod tree;

@@ -7,6 +7,7 @@ use super::leftovers::leftovers;
 use super::plugins::{drivers_on_node, plugins};
 use super::pods::{names_of_pods, pods_of};
 use super::receipt;
+use super::runtimes::runtimes;
 use super::unanswered::left_out;
 use crate::checks;
 use crate::host::Host;
@@ -93,7 +94,8 @@ pub(super) async fn observe<M: ServiceManager>(
     }
     let has_gates = !receipt.gates.is_empty();
     let plugins = |proc| plugins(host, proc, &found, config.tables, has_gates);
-    let plugins = proc.as_ref().map(plugins).unwrap_or_default();
+    let mut plugins = proc.as_ref().map(plugins).unwrap_or_default();
+    plugins.runtimes = proc.as_ref().map(|proc| runtimes(host, proc, &found)).unwrap_or_default();
     let Found { detection, world } = found;
     let align = receipt.align.clone().filter(|record| !record.is_over(detection.kubelet.as_ref()));
     let settings = &plan::in_effect(&config.settings, align.as_ref());

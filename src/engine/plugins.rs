@@ -19,6 +19,7 @@ use crate::model::path::HostPath;
 use crate::mounts::mountinfo;
 use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
 use crate::profile::is_driver_name;
+use crate::mounts::resolve::{place, same_directory};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -80,7 +81,10 @@ pub(super) fn plugins(
     let eyes = eyes.as_ref().or((mounts.is_none() && host.mode() == Mode::Offline).then_some(host));
     let unseen = Publisher::unseen(kubelet.root_dir.clone());
     let registry = eyes.and_then(|eyes| eyes.names(&unseen.registry)).map(|named| named.path);
+    let in_container = mounts.as_ref().is_some_and(|own| is_contained(proc, found, pid, own));
     let publisher = Publisher {
+        pid: Some(pid),
+        unit: found.detection.unit.clone(),
         mounts,
         view: eyes.map_or_else(
             || unseen.view.clone(),
@@ -89,6 +93,7 @@ pub(super) fn plugins(
         registry: registry.unwrap_or_else(|| unseen.registry.clone()),
         root: unseen.root,
         alone: theirs.is_some_and(|theirs| is_alone(proc, pid, theirs)),
+        in_container,
     };
     let speaking = found.world.mention_csi.iter().copied().collect();
     let threads = threads(host);
@@ -131,6 +136,16 @@ fn is_alone(proc: &Proc<'_>, pid: i32, namespace: u64) -> bool {
     let is_other =
         |other: &i32| proc.mount_namespace(*other) == Some(namespace) && proc.cgroup(*other) != own;
     !proc.pids().unwrap_or_default().iter().any(is_other)
+}
+
+/// Returns true if the kubelet `pid` with the mount table `own` runs in a container: by its control group, or since it has
+/// another root directory than the host, as in a container of a runtime that names no groups. A snap has one, too.
+fn is_contained(proc: &Proc<'_>, found: &Found<'_>, pid: i32, own: &MountTable) -> bool {
+    let owner = owner(&proc.cgroup(pid));
+    let is_snap = found.detection.unit.as_ref().is_some_and(|unit| unit.as_str().starts_with("snap."));
+    let roots = (place(own, b"/"), place(&found.world.mounts, b"/"));
+    let elsewhere = matches!(&roots, (Some(own), Some(hosts)) if !same_directory(own, hosts));
+    owner.container.is_some() || owner.pod.is_some() || (elsewhere && !is_snap)
 }
 
 /// A client of a driver that does not register it.

@@ -313,6 +313,11 @@ impl Proc<'_> {
         self.read_new(&format!("{pid}/cgroup")).unwrap_or_default()
     }
 
+    /// The namespaces of a process, as far as they can be read.
+    pub fn namespaces_of(&self, pid: i32) -> Namespaces {
+        self.namespaces(&pid.to_string())
+    }
+
     /// The mount namespace of a process.
     pub fn mount_namespace(&self, pid: i32) -> Option<u64> {
         inode_of(&self.link(&format!("{pid}/ns/mnt")).ok()?, b"mnt:[")

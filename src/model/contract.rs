@@ -5,6 +5,8 @@ use super::file::FileId;
 use super::kubelet::KubeletRoot;
 use super::mount::MountTable;
 use super::path::HostPath;
+use super::runtime::RuntimeProcess;
+use super::unit::UnitName;
 use serde::{Serialize, Serializer};
 
 /// The pod and the container that a process belongs to, by its control group. `None` for what
@@ -93,6 +95,10 @@ impl View {
 /// The running kubelet, as plugins have to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publisher {
+    /// Its process; `None` where that is not of interest.
+    pub pid: Option<i32>,
+    /// The unit that runs it.
+    pub unit: Option<UnitName>,
     /// The string that it sends.
     pub root: KubeletRoot,
     /// Its mount table; `None` where that is the host's.
@@ -103,13 +109,24 @@ pub struct Publisher {
     pub registry: HostPath,
     /// True if it has a mount namespace of its own with nobody else in it: no container runtime sees what it mounts.
     pub alone: bool,
+    /// True if it runs in a container, by its control group.
+    pub in_container: bool,
 }
 
 impl Publisher {
     /// A kubelet in the host's mount namespace, whose strings nobody followed.
     pub fn unseen(root: KubeletRoot) -> Self {
         let registry = root.as_path().join("plugins_registry");
-        Self { view: View::unseen(&root), root, mounts: None, registry, alone: false }
+        Self {
+            pid: None,
+            unit: None,
+            view: View::unseen(&root),
+            root,
+            mounts: None,
+            registry,
+            alone: false,
+            in_container: false,
+        }
     }
 }
 
@@ -158,6 +175,8 @@ pub struct Plugins {
     /// Containers that have an empty directory in place of a driver's socket directory: they were created while a
     /// gate was closed.
     pub behind_gate: Vec<BehindGate>,
+    /// The container runtimes of the host.
+    pub runtimes: Vec<RuntimeProcess>,
     /// What could not be read.
     pub unread: Vec<String>,
 }

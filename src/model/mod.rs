@@ -26,6 +26,7 @@ pub mod probe;
 pub mod process;
 pub mod receipt;
 pub mod runtime;
+pub mod sandbox;
 pub mod service;
 pub mod status;
 pub mod unanswered;

@@ -1,7 +1,10 @@
-//! The container runtime as an NRI plugin meets it: the connection's state, and containers that it is
-//! about to create (containerd/nri, pkg/api/api.proto).
+//! The container runtime: its processes, and the runtime as an NRI plugin meets it: the connection's state, and
+//! containers that it is about to create (containerd/nri, pkg/api/api.proto).
 
+use super::mount::MountTable;
 use super::path::HostPath;
+use super::sandbox::Sandbox;
+use super::unit::UnitName;
 use serde::{Deserialize, Serialize};
 
 /// Where a runtime that speaks NRI listens for plugins (containerd/nri, pkg/api/plugin.go,
@@ -18,6 +21,23 @@ pub enum Runtime {
     Disconnected,
     /// The runtime reports each container before it creates it.
     Synchronized,
+}
+
+/// A process of the host that creates containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuntimeProcess {
+    /// Its number.
+    pub pid: i32,
+    /// The name of its program.
+    pub name: String,
+    /// The unit that runs it.
+    pub unit: UnitName,
+    /// Settings of that unit that give it a mount namespace of its own; `None` where its files could not be read.
+    pub sandbox: Option<Sandbox>,
+    /// Its mount table; `None` where that is the host's.
+    pub mounts: Option<MountTable>,
+    /// True if it is in the mount namespace of the running kubelet.
+    pub with_kubelet: bool,
 }
 
 /// A container that the runtime is about to create.

@@ -18,6 +18,9 @@ pub use late::missing_before;
 pub use same::CONSTANT;
 pub(super) use same::is_k3s_old;
 
+use super::resolve::cover;
+use super::runtimes::shares_namespace;
+use super::travel::{Travel, travel};
 use super::unit_name::mount_unit;
 use crate::model::facts::Facts;
 use crate::model::file::DirFact;
@@ -53,6 +56,9 @@ pub enum Decision {
 pub enum Same {
     /// The kubelet uses the standard path.
     Standard,
+    /// The kubelet and its container runtime have the standard path in a mount namespace of their own, where containers get
+    /// their volumes from; on the host the directory is this, where it has a name there.
+    Namespace(Option<HostPath>),
     /// One of them is a link to the other, which is this.
     Link(HostPath),
     /// The whole root is mounted over the standard path.
@@ -147,6 +153,9 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
                 .to_owned(),
         }]);
     }
+    if let Some(decision) = in_own_namespace(facts) {
+        return decision;
+    }
     let root = match (&detection.kubelet, &facts.bridge) {
         // Left-over state files are no reason to mount anything; an earlier bridge stays.
         (Some(kubelet), earlier) if kubelet.confidence == Confidence::Assumed => match earlier {
@@ -192,6 +201,41 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
         true => build(facts, directories, standard, root),
         false => Decision::Refused(late),
     }
+}
+
+/// The decision where the kubelet and its container runtime share a mount namespace that hands no mounts to the host: a
+/// bridge on the host is in no container.
+fn in_own_namespace(facts: &Facts) -> Option<Decision> {
+    let (kubelet, publisher) = (facts.detection.kubelet.as_ref()?, facts.plugins.kubelet.as_ref()?);
+    let table = publisher.mounts.as_ref().filter(|_| shares_namespace(&facts.plugins.runtimes, publisher))?;
+    let standard = HostPath::from(STANDARD_PATH);
+    let on_host = kubelet.host_dir.clone();
+    if on_host.as_ref() == Some(&standard) {
+        return None;
+    }
+    let own = cover(table, kubelet.root_dir.as_bytes());
+    let hosts = on_host.as_ref().and_then(|root| cover(&facts.mounts, root.as_bytes()));
+    if let (Some(own), Some(hosts)) = (own, hosts)
+        && travel(own, table, hosts, &facts.mounts) == Travel::Both
+    {
+        return None;
+    }
+    if kubelet.root_dir == KubeletRoot::standard() {
+        return Some(Decision::Same(Same::Namespace(on_host)));
+    }
+    Some(Decision::Refused(vec![Refusal {
+        id: "bridge-own-namespace",
+        target: standard.to_string(),
+        reason: format!(
+            "the kubelet and its container runtime share a mount namespace that hands no mounts to the host: containers get \
+             {standard} from there, and a mount on the host does not reach them"
+        ),
+        remedy: format!(
+            "bind pods, plugins and plugins_registry of {} to {standard} within that namespace before the kubelet starts, or \
+             start the kubelet with {standard} as its root",
+            kubelet.root_dir
+        ),
+    }]))
 }
 
 fn resolved(facts: &Facts, path: &HostPath) -> Result<HostPath, Refusal> {

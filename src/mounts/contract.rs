@@ -10,9 +10,11 @@
 //! mount that stays in the plugin is found there again when it is published.
 
 use super::resolve::{Place, cover, place, same_directory};
+use super::runtimes::{CutOff, cut_off};
 use super::travel::{Travel, travel};
 use crate::model::contract::{Contract, Lookup, Plugin, Plugins, Propagation, Publisher, Seen};
 use crate::model::mount::{Mount, MountTable};
+use crate::model::runtime::RuntimeProcess;
 
 mod remedy;
 #[cfg(test)]
@@ -49,6 +51,10 @@ struct Pair<'a> {
     plugin: &'a Plugin,
     /// The plugin's mount table.
     own: &'a MountTable,
+    /// The container runtimes of the host.
+    runtimes: &'a [RuntimeProcess],
+    /// Those that hand no mounts to the kubelet.
+    cut_off: &'a [CutOff<'a>],
 }
 
 /// The contract of each plugin. `apply_shares`: csihost apply would make the mount that covers
@@ -56,9 +62,13 @@ struct Pair<'a> {
 pub fn contracts(plugins: &Plugins, host: &MountTable, apply_shares: bool) -> Vec<Contract> {
     let Some(publisher) = &plugins.kubelet else { return Vec::new() };
     let kubelet = Kubelet::new(publisher, host);
+    let cut_off = cut_off(&plugins.runtimes, Some(publisher), None, host);
     let judged = plugins.found.iter().map(|plugin| {
         let own = plugin.seat.mounts.as_ref().unwrap_or(host);
-        contract(&Pair { kubelet: &kubelet, plugin, own }, apply_shares)
+        contract(
+            &Pair { kubelet: &kubelet, plugin, own, runtimes: &plugins.runtimes, cut_off: &cut_off },
+            apply_shares,
+        )
     });
     judged.collect()
 }
@@ -68,7 +78,7 @@ pub fn contracts(plugins: &Plugins, host: &MountTable, apply_shares: bool) -> Ve
 pub(super) fn travels_both_ways(publisher: &Publisher, plugin: &Plugin, host: &MountTable) -> bool {
     let kubelet = Kubelet::new(publisher, host);
     let own = plugin.seat.mounts.as_ref().unwrap_or(host);
-    let pair = Pair { kubelet: &kubelet, plugin, own };
+    let pair = Pair { kubelet: &kubelet, plugin, own, runtimes: &[], cut_off: &[] };
     pair.seen() == Seen::Same && pair.propagation() == Propagation::Bidirectional
 }
 
@@ -107,6 +117,18 @@ fn contract(pair: &Pair<'_>, apply_shares: bool) -> Contract {
 impl<'a> Pair<'a> {
     fn own(&self) -> Option<&'a Mount> {
         cover(self.own, self.plugin.view.pods.path.as_bytes())
+    }
+
+    /// The runtime that keeps the plugin's mounts from the kubelet: its own mount is a peer or a master of the plugin's, or it
+    /// is the only one of this host.
+    fn runtime(&self) -> Option<&'a RuntimeProcess> {
+        let own = self.own()?;
+        let groups = [own.shared, own.master];
+        let of = |one: &&CutOff<'_>| {
+            let group = one.mount.shared.or(one.mount.master);
+            one.only || (group.is_some() && groups.contains(&group))
+        };
+        self.cut_off.iter().find(of).map(|one| one.runtime)
     }
 
     fn seen(&self) -> Seen {

@@ -13,6 +13,7 @@ pub mod propagate;
 pub mod quote;
 pub mod registration;
 pub mod resolve;
+pub mod runtimes;
 pub mod travel;
 pub mod unit_name;
 pub mod unit_text;

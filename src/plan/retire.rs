@@ -100,7 +100,7 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
 
 fn same_root(same: &Same) -> HostPath {
     match same {
-        Same::Standard => HostPath::from(STANDARD_PATH),
+        Same::Standard | Same::Namespace(_) => HostPath::from(STANDARD_PATH),
         Same::Link(root) | Same::Whole { root, .. } => root.clone(),
     }
 }

@@ -23,8 +23,21 @@ pub enum Role {
 
 /// What the arguments alone say of a process.
 pub fn by_arguments(cmdline: &[u8]) -> Option<Role> {
-    const RUNTIMES: [&[u8]; 8] =
-        [b"containerd", b"dockerd", b"crio", b"cri-dockerd", b"conmon", b"rke2", b"k0s", b"system-docker"];
+    const RUNTIMES: [&[u8]; 13] = [
+        b"balenad",
+        b"conmon",
+        b"containerd",
+        b"cri-dockerd",
+        b"crio",
+        b"docker-containerd",
+        b"docker-containerd-current",
+        b"dockerd",
+        b"dockerd-ce",
+        b"dockerd-current",
+        b"k0s",
+        b"rke2",
+        b"system-docker",
+    ];
     let first = cmdline.split(|&b| b == 0 || b == b' ').next().unwrap_or_default();
     let name = first.rsplit(|&b| b == b'/').next().unwrap_or_default();
     let registers = |word: &[u8]| {

@@ -1,11 +1,12 @@
 //! Pure: tests of the bridge's decisions.
 
 use super::*;
-use crate::model::contract::Plugins;
+use crate::model::contract::{Plugins, Publisher};
 use crate::model::facts::{Init, Mode};
 use crate::model::file::Survey;
 use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
 use crate::model::receipt::BridgeRecord;
+use crate::model::runtime::RuntimeProcess;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitState};
 use crate::mounts::mountinfo;
 use std::collections::BTreeMap;
@@ -117,6 +118,39 @@ fn a_foreign_mount_and_one_that_does_not_share_are_refused() {
 #[test]
 fn a_kubelet_on_the_standard_path_needs_no_bridge() {
     assert_eq!(decided(&facts(STANDARD_PATH, SHARED, &[])), Decision::Same(Same::Standard));
+}
+
+/// A kubelet whose root `string` is a private directory of a snap's, with its runtime in the same namespace or not.
+fn confined(string: &str, tags: &str, with_kubelet: bool) -> Facts {
+    let mut facts = facts("/var/snap/x/kubelet", SHARED, &[]);
+    let root = KubeletRoot::parse(string.as_bytes()).unwrap();
+    facts.detection.kubelet.as_mut().unwrap().root_dir = root.clone();
+    let own = format!(
+        "7 1 7:3 / / ro - squashfs x ro\n8 7 8:1 /var/snap/x/kubelet {string} rw {tags}- ext4 x rw\n"
+    );
+    let mounts = Some(mountinfo::parse(own.as_bytes()).unwrap());
+    facts.plugins.kubelet = Some(Publisher { mounts: mounts.clone(), ..Publisher::unseen(root) });
+    facts.plugins.runtimes = vec![RuntimeProcess {
+        pid: 5,
+        name: "containerd".to_owned(),
+        unit: UnitName::from("snap.x.containerd.service"),
+        sandbox: None,
+        mounts,
+        with_kubelet,
+    }];
+    facts
+}
+
+#[test]
+fn a_runtime_in_the_kubelets_own_namespace_is_given_no_bridge_on_the_host() {
+    let on_host = Some(path("/var/snap/x/kubelet"));
+    assert_eq!(decided(&confined(STANDARD_PATH, "", true)), Decision::Same(Same::Namespace(on_host.clone())));
+    let repaired = confined(STANDARD_PATH, "shared:9 ", true);
+    assert_eq!(decided(&repaired), Decision::Same(Same::Namespace(on_host)));
+    assert_eq!(refused(&confined("/srv/kubelet", "", true)), ["bridge-own-namespace"]);
+    // Where the namespace hands its mounts to the host, or the runtime is there, a bridge helps.
+    assert!(matches!(decided(&confined("/srv/kubelet", "shared:1 ", true)), Decision::Build(_)));
+    assert!(matches!(decided(&confined("/srv/kubelet", "", false)), Decision::Build(_)));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::super::bridge::STANDARD_PATH;
 use super::super::plugins::believed_root;
 use super::super::resolve::{beneath, place};
+use super::super::runtimes::{self, share_in_namespace, shares_namespace};
 use super::Pair;
 use crate::model::bytes::shown;
 use crate::model::contract::Seen;
@@ -18,6 +19,10 @@ enum Setting {
     /// The driver is not known.
     Unknown,
 }
+
+/// Settings of a unit for which systemd makes a mount namespace.
+const SANDBOX: &str =
+    "MountFlags= (with any value, shared too), PrivateMounts=, PrivateTmp=, ProtectHome= and ProtectSystem=";
 
 /// The settings of drivers by their names, from their charts and manifests. All default to the
 /// standard path, and all hold for the whole cluster.
@@ -117,8 +122,20 @@ fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
     };
     let root = &pair.kubelet.publisher.root;
     let point = shown(&theirs.point);
+    let runtime = pair.runtime();
     let in_container = pair.plugin.seat.owner.container.is_some() || pair.plugin.seat.owner.pod.is_some();
     match (theirs.shared, own.shared) {
+        (None, _) if shares_namespace(pair.runtimes, pair.kubelet.publisher) => {
+            share_in_namespace(pair.kubelet.publisher, &point)
+        }
+        (None, _) if pair.kubelet.publisher.mounts.is_some() && !pair.kubelet.publisher.in_container => {
+            let unit = pair.kubelet.publisher.unit.as_ref().map_or("its unit", |unit| unit.as_str());
+            format!(
+                "let the kubelet have the host's mount namespace: take {SANDBOX} out of {unit} and its drop-ins, \
+                 run systemctl daemon-reload, restart it, then {}",
+                whom(pair)
+            )
+        }
         (None, _) if pair.kubelet.publisher.mounts.is_some() => format!(
             "give the kubelet's own container {point} with shared propagation (rshared), restart it, then {}",
             whom(pair)
@@ -133,18 +150,22 @@ fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
             whom(pair)
         ),
         (Some(_), None) if in_container => format!(
-            "set mountPropagation: Bidirectional on the volume mount at {} of its container",
+            "{}set mountPropagation: Bidirectional on the volume mount at {} of its container",
+            runtime.map_or_else(String::new, |runtime| format!("{}; then ", runtimes::remedy(runtime))),
             shown(&own.point)
         ),
         (Some(_), _) if !in_container => {
             "let its service have the host's mounts: without PrivateMounts=, MountFlags= and the settings that imply them"
                 .to_owned()
         }
-        (Some(_), Some(_)) if own.master.is_some() => format!(
-            "let the container runtime's service have the host's mounts (without MountFlags=slave, as in docker.service \
-             of old), restart it, then {}",
-            whom(pair)
-        ),
+        (Some(_), Some(_)) if own.master.is_some() || runtime.is_some() => match runtime {
+            Some(runtime) => format!("{}; then restart {}", runtimes::remedy(runtime), whom(pair)),
+            None => format!(
+                "let the container runtime's service have the host's mounts: take {SANDBOX} out of its unit and \
+                 drop-ins, run systemctl daemon-reload, restart it, then {}",
+                whom(pair)
+            ),
+        },
         (Some(_), _) => format!(
             "restart {}: its mount at {} is no peer of the host's any more",
             whom(pair),

@@ -179,7 +179,8 @@ fn a_kubelet_in_a_container_is_judged_by_its_own_mounts() {
             "400 399 0:70 / / rw - overlay overlay rw\n401 400 8:1 {RKE} {STANDARD} rw {tags}- ext4 /dev/sda1 rw\n"
         ))
     };
-    let kubelet = |tags: &str| Publisher { mounts: Some(mounts(tags)), ..publisher(STANDARD) };
+    let kubelet =
+        |tags: &str| Publisher { mounts: Some(mounts(tags)), in_container: true, ..publisher(STANDARD) };
     let pods = format!("{RKE}/pods");
     let seats = plain(&[(&pods, "/var/lib/kubelet/pods", BIDIRECTIONAL)]);
     let only = |tags: &str| judged(kubelet(tags), HOST, &seats).remove(0);

@@ -79,3 +79,34 @@ fn a_kubelet_whose_service_has_a_mount_namespace_of_its_own_is_told_with_the_set
          found pass mount-propagation; nothing_planned"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_container_runtime_with_a_mount_namespace_of_its_own_is_told_with_the_drop_in_that_ends_it() {
+    container().shared_root().run(&format!(
+        "{STANDARD}
+         cp /bin/sleep /usr/local/bin/dockerd
+         printf '[Service]\nType=exec\nExecStart=/usr/local/bin/dockerd infinity\n' >/etc/systemd/system/docker.service
+         systemctl daemon-reload; systemctl start docker
+         found pass mount-propagation
+         mkdir -p /etc/systemd/system/docker.service.d
+         for setting in MountFlags=slave MountFlags=private PrivateTmp=yes ProtectHome=read-only ProtectSystem=full \
+             PrivateMounts=yes ReadOnlyPaths=/srv ProtectProc=invisible; do
+             printf '[Service]\n%s\n' $setting >/etc/systemd/system/docker.service.d/sandbox.conf
+             systemctl daemon-reload; systemctl restart docker
+             found FAIL mount-propagation
+             csihost check >checked || :
+             grep -F \"take $setting (/etc/systemd/system/docker.service.d/sandbox.conf) out of docker.service\" checked
+             # As the remedy says.
+             eval \"$(grep -o 'mkdir -p /etc/systemd/system/docker.service.d && .* && systemctl restart docker.service' checked)\"
+             found pass mount-propagation
+             rm /etc/systemd/system/docker.service.d/*
+         done
+         # A process that has its namespace from before.
+         printf '[Service]\nMountFlags=slave\n' >/etc/systemd/system/docker.service.d/sandbox.conf
+         systemctl daemon-reload; systemctl restart docker; rm /etc/systemd/system/docker.service.d/sandbox.conf
+         csihost check >checked || :
+         eval \"$(grep -o 'systemctl daemon-reload && systemctl restart docker.service' checked)\"
+         found pass mount-propagation; nothing_planned"
+    ));
+}
