@@ -70,7 +70,9 @@ fn check(facts: &Facts, repair: Repair) -> Finding {
         (_, breaches) => {
             let names: Vec<String> = breaches.iter().map(|breach| named(breach)).collect();
             let summary = format!("broken for {} of {all}: {}", breaches.len(), few(names));
-            let absent = breaches.iter().any(|breach| breach.seen == Seen::Absent);
+            // A link on the host is not csihost's to take away, and a graft would follow it.
+            let linked = facts.plugins.kubelet.as_ref().is_some_and(|kubelet| !kubelet.links.is_empty());
+            let absent = !linked && breaches.iter().any(|breach| breach.seen == Seen::Absent);
             Finding::new(CONTRACT, CheckStatus::Fail, summary)
                 .detail(few(breaches.iter().map(|breach| format!("{} {}", named(breach), why(breach)))))
                 .remedy(few(breaches

@@ -17,6 +17,7 @@ mod interests;
 mod iscsi;
 mod kernel;
 mod kubelet;
+mod kubelet_links;
 mod kubelet_order;
 mod kubernetes;
 mod leftovers;
@@ -65,6 +66,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
         findings.extend(driver_needs::check(facts, settings, &needs.packages));
     }
     findings.push(kubelet::check(facts));
+    findings.extend(kubelet_links::check(facts));
     findings.extend(kubelet_order::check(facts));
     findings.push(kubernetes::version(facts, settings));
     findings.extend(kubernetes::flexvolume_dir(facts, settings));

@@ -16,6 +16,7 @@ use crate::model::facts::Mode;
 use crate::model::kubelet::{Kubelet, KubeletRoot};
 use crate::model::mount::MountTable;
 use crate::model::path::HostPath;
+use crate::mounts::links::of_root;
 use crate::mounts::mountinfo;
 use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
 use crate::profile::is_driver_name;
@@ -81,6 +82,10 @@ pub(super) fn plugins(
     let eyes = eyes.as_ref().or((mounts.is_none() && host.mode() == Mode::Offline).then_some(host));
     let unseen = Publisher::unseen(kubelet.root_dir.clone());
     let registry = eyes.and_then(|eyes| eyes.names(&unseen.registry)).map(|named| named.path);
+    let links = eyes.map_or_else(Vec::new, |eyes| {
+        let canonical = |path: &HostPath| eyes.names(path).map(|named| named.path);
+        canonical(kubelet.root_dir.as_path()).map_or_else(Vec::new, |root| of_root(&root, canonical))
+    });
     let in_container = mounts.as_ref().is_some_and(|own| is_contained(proc, found, pid, own));
     let publisher = Publisher {
         pid: Some(pid),
@@ -93,6 +98,7 @@ pub(super) fn plugins(
         registry: registry.unwrap_or_else(|| unseen.registry.clone()),
         root: unseen.root,
         alone: theirs.is_some_and(|theirs| is_alone(proc, pid, theirs)),
+        links,
         in_container,
     };
     let speaking = found.world.mention_csi.iter().copied().collect();

@@ -28,6 +28,7 @@ pub const CHECKS: [(&str, &str); 41] = [
         "whether FlexVolume's directory is the same path for host and kubelet (features.flexvolume)",
     ),
     ("kubelet-root", "whether the kubelet's root is known"),
+    ("kubelet-links", "whether a link in the kubelet's root leads out of it"),
     ("kubelet-order", "whether the kubelet starts after the file system of its root is mounted"),
     ("kubernetes-version", "whether the kubelet is new enough for CSI, or FlexVolume"),
     ("bridge", "whether drivers find the kubelet's directories below the standard path"),

@@ -92,6 +92,15 @@ impl View {
     }
 }
 
+/// A symbolic link out of the kubelet's root in the place of one of its directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The directory, without links up to its name.
+    pub path: HostPath,
+    /// The directory that it leads to, without links.
+    pub target: HostPath,
+}
+
 /// The running kubelet, as plugins have to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publisher {
@@ -107,9 +116,11 @@ pub struct Publisher {
     pub view: View,
     /// Its `plugins_registry` there, without symbolic links as far as could be looked.
     pub registry: HostPath,
+    /// Links out of its root.
+    pub links: Vec<Link>,
     /// True if it has a mount namespace of its own with nobody else in it: no container runtime sees what it mounts.
     pub alone: bool,
-    /// True if it runs in a container, by its control group.
+    /// True if it runs in a container: by its control group, or since it has another root directory than the host.
     pub in_container: bool,
 }
 
@@ -124,6 +135,7 @@ impl Publisher {
             root,
             mounts: None,
             registry,
+            links: Vec::new(),
             alone: false,
             in_container: false,
         }

@@ -7,6 +7,7 @@ pub mod fstab;
 pub mod gate;
 pub mod graft;
 pub mod legacy;
+pub mod links;
 pub mod mountinfo;
 pub mod plugins;
 pub mod propagate;

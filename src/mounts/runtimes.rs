@@ -7,6 +7,7 @@
 
 use super::contract::reaches_kubelet;
 use super::resolve::{place, same_directory};
+use crate::model::bytes::shell_word;
 use crate::model::contract::Publisher;
 use crate::model::mount::{Mount, MountTable};
 use crate::model::path::HostPath;
@@ -75,19 +76,22 @@ pub fn share_in_namespace(kubelet: &Publisher, point: &str) -> String {
         Some(snap) => format!(
             "It lasts until snapd makes the snap's mount namespace anew; later revisions of the snap do it before the kubelet \
              starts: snap refresh {}",
-            word(snap)
+            shell_word(snap)
         ),
         None => {
             "It lasts until the namespace is made anew: have what makes it do so before the kubelet starts"
                 .to_owned()
         }
     };
-    format!("run {enter}mount --make-rshared {}, then restart the pods of CSI plugins. {lasts}", word(point))
+    format!(
+        "run {enter}mount --make-rshared {}, then restart the pods of CSI plugins. {lasts}",
+        shell_word(point)
+    )
 }
 
 /// The repair, as commands.
 pub fn remedy(runtime: &RuntimeProcess) -> String {
-    let unit = word(runtime.unit.as_str());
+    let unit = shell_word(runtime.unit.as_str());
     let again = format!("systemctl daemon-reload && systemctl restart {unit}");
     let Some(sandbox) = &runtime.sandbox else {
         return format!(
@@ -110,12 +114,12 @@ pub fn remedy(runtime: &RuntimeProcess) -> String {
     let resets: Vec<String> =
         sandbox.settings.iter().map(|setting| format!("{}\\n", setting.reset())).collect();
     let directory = format!("/etc/systemd/system/{}.d", runtime.unit);
-    let file = word(&format!("{directory}/{}", later(sandbox.last_drop_in.as_deref())));
+    let file = shell_word(&format!("{directory}/{}", later(sandbox.last_drop_in.as_deref())));
     format!(
         "take {} out of {}{flags}: run mkdir -p {} && printf '[Service]\\n{}' >{file} && {again}",
         told.join(" and "),
         runtime.unit,
-        word(&directory),
+        shell_word(&directory),
         resets.concat()
     )
 }
@@ -133,15 +137,6 @@ fn later(last: Option<&[u8]>) -> String {
             format!("{}{NAME}", "z".repeat(before))
         }
         _ => NAME.to_owned(),
-    }
-}
-
-/// The text as one word of a shell.
-fn word(text: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._@:+,-".contains(&b);
-    match text.bytes().all(plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Pure: one directory of the bridge, and what is there now.
 
+use super::super::links;
 use super::super::resolve::{place, same_directory, top_at};
 use super::super::travel::{Travel, travel};
 use super::former::{Former, former};
 use super::holds::no_data;
 use super::late::bound_by_fstab;
 use super::{Span, named, resolved};
-use crate::model::bytes::shown;
+use crate::model::bytes::{shell_word, shown};
+use crate::model::contract::Link;
 use crate::model::facts::Facts;
 use crate::model::path::HostPath;
 use crate::model::plan::Refusal;
@@ -33,8 +35,13 @@ pub(super) fn span(facts: &Facts, standard: &HostPath, root: &HostPath, name: &s
                  and a container that may write to the root can have made the link"
             ),
             remedy: format!(
-                "see who made it (ls -l {own}), and put a directory in its place; if the data are to stay in {what}, mount \
-                 them there: echo '{what} {own} none bind 0 0' >>/etc/fstab"
+                "see who made it (ls -l {}), and put a directory in its place; if the data are to stay in {what}, mount \
+                 them there: with the node drained run {}",
+                shell_word(&own.to_string()),
+                links::repair(
+                    &[Link { path: own.clone(), target: what.clone() }],
+                    facts.detection.unit.as_ref()
+                )
             ),
         });
     }

@@ -1,8 +1,9 @@
 //! Mounts: what repairs a broken contract, in the driver's own words.
 
 use super::super::bridge::STANDARD_PATH;
+use super::super::links;
 use super::super::plugins::believed_root;
-use super::super::resolve::{beneath, place};
+use super::super::resolve::{beneath, place, same_directory};
 use super::super::runtimes::{self, share_in_namespace, shares_namespace};
 use super::Pair;
 use crate::model::bytes::shown;
@@ -55,8 +56,28 @@ fn setting(driver: Option<&[u8]>) -> Setting {
 pub(super) fn remedy(pair: &Pair<'_>, seen: Seen, apply_shares: bool) -> String {
     match seen {
         Seen::Same => propagation(pair, apply_shares),
-        Seen::Different | Seen::Absent => older(pair).unwrap_or_else(|| string(pair)),
+        Seen::Different | Seen::Absent => link(pair).or_else(|| older(pair)).unwrap_or_else(|| string(pair)),
     }
+}
+
+/// The plugin has the kubelet's root, with a link out of it in the place of one of its directories.
+fn link(pair: &Pair<'_>) -> Option<String> {
+    let publisher = &pair.kubelet.publisher;
+    let first = publisher.links.first()?;
+    let theirs = place(pair.kubelet.table, first.path.parent()?.as_bytes())?;
+    let own = place(pair.own, publisher.root.as_bytes())?;
+    same_directory(&theirs, &own).then_some(())?;
+    let told: Vec<String> =
+        publisher.links.iter().map(|link| format!("{} to {}", link.path, link.target)).collect();
+    let repair = match publisher.mounts {
+        Some(_) => "put a bind mount (rshared) in its place in the kubelet's mount namespace".to_owned(),
+        None => format!(
+            "repair the host, not the driver: with the node drained run {}; then restart {}",
+            links::repair(&publisher.links, publisher.unit.as_ref()),
+            whom(pair)
+        ),
+    };
+    Some(format!("its container follows the link {} in its own file system; {repair}", told.join(" and ")))
 }
 
 /// What the plugin has is an earlier state of the kubelet's own directory.

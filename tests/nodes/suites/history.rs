@@ -110,3 +110,25 @@ fn a_container_runtime_with_a_mount_namespace_of_its_own_is_told_with_the_drop_i
          found pass mount-propagation; nothing_planned"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_link_in_the_place_of_the_kubelets_pods_is_told_with_the_mount_that_takes_its_place() {
+    let after = "
+        mountpoint -q $standard/pods; [ -e $standard/pods/kept ]
+        systemctl show --value -p After kubelet.service | grep -w var-lib-kubelet-pods.mount
+        (csihost check || :) | grep kubelet-links && fail 'said'; :";
+    container().shared_root().then(after).run(&format!(
+        "{STANDARD}
+         systemctl stop kubelet; mkdir -p '/mnt/a b'; rm -rf $root/pods; mkdir '/mnt/a b/pods'; touch '/mnt/a b/pods/kept'
+         ln -s '/mnt/a b/pods' $root/pods; systemctl start kubelet
+         found WARN kubelet-links
+         csihost check >checked || :
+         # As the remedy says.
+         printf '%s\\n' \"$(grep -o 'systemctl stop kubelet.service && .* && systemctl start kubelet.service' checked)\" >repair
+         sh -e repair
+         if found WARN kubelet-links; then fail 'it is a mount now'; fi
+         grep -F ' /var/lib/kubelet/pods ' /proc/1/mountinfo | grep shared:; nothing_planned
+         {after}"
+    ));
+}
