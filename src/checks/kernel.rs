@@ -1,6 +1,7 @@
 //! Pure: whether the kernel, and the machine under it, can do what volumes need.
 
 use super::newer::{self, Place};
+use super::own_kernel::is_own;
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::checks::MODULE;
@@ -70,13 +71,19 @@ pub(super) fn has_own_network(facts: &Facts) -> bool {
 }
 
 fn on_machine(module: &str, kind: &str) -> String {
-    format!("run modprobe {module} on the machine that runs this container ({kind}): the kernel is its own")
+    format!(
+        "run modprobe {module} on the machine that runs this container ({kind}): the kernel is its own, and not this system's"
+    )
 }
 
 /// What a machine without this kernel's module has to do.
 pub(super) fn missing(facts: &Facts, place: &Place<'_>, module: &str) -> String {
     if let Some(kind) = container(facts) {
-        return on_machine(module, &kind);
+        let option = newer::option(module);
+        return format!(
+            "{}; if it has none, boot a kernel there that is built with {option}",
+            on_machine(module, &kind)
+        );
     }
     let Some(release) = facts.machine.kernel.as_deref() else {
         return format!("boot a kernel that has {module}");
@@ -84,7 +91,7 @@ pub(super) fn missing(facts: &Facts, place: &Place<'_>, module: &str) -> String 
     let directory = modules_of(release);
     match facts.dirs.get(&directory) {
         // An upgrade that removed the modules of the kernel that still runs.
-        Some(DirFact::Absent { .. }) => format!(
+        Some(DirFact::Absent { .. }) if is_own(place, release) => format!(
             "{directory} is not there: reboot into the kernel that is installed, or install the modules of this one"
         ),
         _ => newer::module(place, release, module),

@@ -25,6 +25,7 @@ mod legacy;
 mod newer;
 mod nfs;
 mod node;
+mod own_kernel;
 pub mod picture;
 mod programs;
 mod receipt;

@@ -1,5 +1,6 @@
 //! Pure: where each distribution has another kernel, or more modules of the one that runs.
 
+use super::own_kernel::{has_extra, is_own, red_hat_dist, ubuntu_flavour};
 use crate::profile::{OsRelease, PackageManager, Packages};
 
 /// The system that a remedy is for.
@@ -9,7 +10,7 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn is(&self, id: &str) -> bool {
+    pub(super) fn is(&self, id: &str) -> bool {
         let like = self.os.get("ID_LIKE").unwrap_or_default();
         self.os.id() == id || like.split_ascii_whitespace().any(|word| word == id)
     }
@@ -25,9 +26,56 @@ impl Place<'_> {
     }
 }
 
+/// The option with which a kernel is built that has the module.
+pub(super) fn option(module: &str) -> String {
+    match module {
+        "nfs" => "CONFIG_NFS_FS".to_owned(),
+        "nfsv4" => "CONFIG_NFS_V4".to_owned(),
+        "scsi_transport_iscsi" => "CONFIG_SCSI_ISCSI_ATTRS".to_owned(),
+        module => format!("CONFIG_{}", module.to_ascii_uppercase()),
+    }
+}
+
+/// The package of the distribution's own kernel.
+fn package(place: &Place<'_>) -> Option<&'static str> {
+    match place.packages.manager {
+        PackageManager::Apt if place.is("ubuntu") => Some("linux-image-generic"),
+        PackageManager::Apt if place.is("debian") => Some("linux-image-$(dpkg --print-architecture)"),
+        PackageManager::Dnf | PackageManager::Yum | PackageManager::RpmOstree => Some("kernel"),
+        PackageManager::Zypper | PackageManager::TransactionalUpdate => Some("kernel-default"),
+        PackageManager::Apk => Some("linux-lts"),
+        PackageManager::Tdnf if place.os.id() == "photon" => Some("linux"),
+        PackageManager::Pacman => Some("linux"),
+        _ => None,
+    }
+}
+
+/// The repair on a kernel that is not one of the distribution's: none of its packages has a module for it.
+fn foreign(place: &Place<'_>, release: &str, module: &str) -> String {
+    let (system, option) = (place.os.pretty_name(), option(module));
+    let this = format!("this kernel ({release}) is not the distribution's ({system})");
+    if release.ends_with("-pve") {
+        return format!(
+            "{this} but Proxmox VE's: where this node is a container, run modprobe {module} on the machine that runs it; else \
+             boot a kernel of Proxmox VE that has it"
+        );
+    }
+    if release.contains("microsoft") {
+        return format!(
+            "{this} but WSL's: build one with {option}, and name it in .wslconfig (kernel=), or use a virtual machine"
+        );
+    }
+    let own = package(place).map_or_else(String::new, |package| format!(" (package {package})"));
+    format!("{this}: boot the distribution's own{own}, or a kernel that is built with {option}")
+}
+
 /// How the running kernel gets a module that it does not have.
 pub(super) fn module(place: &Place<'_>, release: &str, module: &str) -> String {
     let again = "csihost apply";
+    if !is_own(place, release) {
+        return foreign(place, release, module);
+    }
+    let version = place.os.get("VERSION_ID").unwrap_or_default();
     let found = match place.packages.manager {
         _ if place.os.id() == "rancheros" => {
             Some("run ros service enable kernel-extras and ros service up kernel-extras".to_owned())
@@ -35,8 +83,12 @@ pub(super) fn module(place: &Place<'_>, release: &str, module: &str) -> String {
         PackageManager::Apt if place.is("ubuntu") && release.ends_with("-kvm") => {
             place.installing(&["linux-image-virtual"], "boot that kernel: the kvm one is cut down")
         }
-        PackageManager::Apt if place.is("ubuntu") => {
+        PackageManager::Apt if ubuntu_flavour(release).is_some_and(|flavour| has_extra(flavour, version)) => {
             place.installing(&[&format!("linux-modules-extra-{release}")], again)
+        }
+        // All modules are in one package, of which some files are missing.
+        PackageManager::Apt if place.is("ubuntu") => {
+            Some(format!("run apt-get install --reinstall linux-modules-{release}, then {again}"))
         }
         PackageManager::Apt if release.contains("-cloud-") => {
             let arch = release.rsplit('-').next().unwrap_or("amd64");
@@ -44,11 +96,14 @@ pub(super) fn module(place: &Place<'_>, release: &str, module: &str) -> String {
             place.installing(&[&package], "boot that kernel: the cloud one is cut down")
         }
         PackageManager::Dnf | PackageManager::Yum | PackageManager::RpmOstree => {
-            // Oracle's own kernel has packages of its own.
-            let kernel = if release.contains("uek") { "kernel-uek" } else { "kernel" };
-            let extra = format!("{kernel}-modules-extra-{release}");
             let then = if place.packages.manager.needs_reboot() { "reboot" } else { again };
-            place.installing(&[&extra], then)
+            match red_hat_dist(release) {
+                // All modules are in one package there.
+                Some("el6" | "el7" | "amzn2") if !release.contains("uek") => {
+                    Some(format!("run yum reinstall kernel-{release}, then {again}"))
+                }
+                _ => place.installing(&[&modules_extra(release)], then),
+            }
         }
         PackageManager::Zypper | PackageManager::TransactionalUpdate => {
             place.installing(&["kernel-default"], "reboot: it takes the place of kernel-default-base")
@@ -63,6 +118,21 @@ pub(super) fn module(place: &Place<'_>, release: &str, module: &str) -> String {
         PackageManager::None => format!("boot an image of this system whose kernel has {module}"),
         _ => format!("install what has {module} for {release}, or boot a kernel that has it"),
     })
+}
+
+/// The package with more modules of one of Red Hat's, Oracle's or Amazon's kernels.
+fn modules_extra(release: &str) -> String {
+    // RHEL 9 and Fedora append the variant to the release: `...el9_4.x86_64+rt`.
+    let (release, variant) = release.split_once('+').unwrap_or((release, ""));
+    let series = || release.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    let kernel = match variant {
+        _ if release.contains("uek") => "kernel-uek".to_owned(),
+        "" if release.contains(".amzn2023.") && series() != "6.1" => format!("kernel{}", series()),
+        "" if release.contains(".rt") => "kernel-rt".to_owned(),
+        "" => "kernel".to_owned(),
+        variant => format!("kernel-{variant}"),
+    };
+    format!("{kernel}-modules-extra-{release}")
 }
 
 /// How the system gets a kernel of version `wanted` or later.
@@ -118,7 +188,46 @@ mod tests {
                 "install linux-modules-extra-5.15.0-91-generic, then csihost apply",
             ),
             ("ID=ubuntu", Apt, "5.15.0-1050-kvm", "install linux-image-virtual, then boot"),
-            ("ID=pop\nID_LIKE=\"ubuntu debian\"", Apt, "6.2.0-1-x", "linux-modules-extra-6.2.0-1-x"),
+            (
+                "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_ID=\"22\"",
+                Apt,
+                "6.8.0-31-generic",
+                "linux-modules-extra-6.8.0-31-generic",
+            ),
+            (
+                "ID=ubuntu\nVERSION_ID=\"26.04\"",
+                Apt,
+                "7.0.0-14-generic",
+                "run apt-get install --reinstall linux-modules-7.0.0-14-generic, then csihost apply",
+            ),
+            (
+                "ID=ubuntu\nVERSION_ID=\"22.04\"",
+                Apt,
+                "5.10.110-rockchip",
+                "this kernel (5.10.110-rockchip) is not the distribution's (ubuntu): boot the distribution's own (package \
+                 linux-image-generic), or a kernel that is built with CONFIG_DM_CRYPT",
+            ),
+            ("ID=ubuntu", Apt, "6.8.4-2-pve", "run modprobe dm_crypt on the machine that runs it"),
+            ("ID=ubuntu", Apt, "5.15.153.1-microsoft-standard-WSL2", "name it in .wslconfig"),
+            ("ID=rocky\nVERSION_ID=9.2", Dnf, "5.10.110", "is not the distribution's (rocky)"),
+            (
+                "ID=centos\nVERSION_ID=7",
+                PackageManager::Yum,
+                "3.10.0-1160.el7.x86_64",
+                "run yum reinstall kernel-3.10.0-1160.el7.x86_64, then csihost apply",
+            ),
+            (
+                "ID=rhel\nVERSION_ID=9.4",
+                Dnf,
+                "5.14.0-427.el9_4.x86_64+rt",
+                "kernel-rt-modules-extra-5.14.0-427.el9_4.x86_64, then",
+            ),
+            (
+                "ID=amzn\nVERSION_ID=2023",
+                Dnf,
+                "6.12.20-1.amzn2023.x86_64",
+                "kernel6.12-modules-extra-6.12.20-1.amzn2023.x86_64",
+            ),
             ("ID=debian", Apt, "6.1.0-18-cloud-arm64", "install linux-image-arm64, then boot"),
             ("ID=debian", Apt, "6.1.0-18-amd64", "install what has dm_crypt for 6.1.0-18-amd64"),
             (
@@ -128,14 +237,19 @@ mod tests {
                 "kernel-modules-extra-5.14.0-1.el9.x86_64, then csihost apply",
             ),
             ("ID=ol", Dnf, "5.15.0-1.el9uek.x86_64", "kernel-uek-modules-extra-5.15.0-1.el9uek.x86_64"),
-            ("ID=fedora", RpmOstree, "6.9.1", "kernel-modules-extra-6.9.1, then reboot"),
+            (
+                "ID=fedora",
+                RpmOstree,
+                "6.9.1-200.fc40.x86_64",
+                "kernel-modules-extra-6.9.1-200.fc40.x86_64, then reboot",
+            ),
             (
                 "ID=opensuse-leap",
                 Zypper,
                 "6.4.0-default",
                 "zypper --non-interactive install --no-recommends kernel-default, then reboot",
             ),
-            ("ID=sle-micro", TransactionalUpdate, "6.4.0", "pkg install kernel-default, then reboot"),
+            ("ID=sle-micro", TransactionalUpdate, "6.4.0-default", "pkg install kernel-default, then reboot"),
             ("ID=alpine", Apk, "6.6.1-0-virt", "apk add linux-lts"),
             ("ID=photon", Tdnf, "6.1.1-esx", "tdnf -y install linux, then boot"),
             ("ID=arch", Pacman, "6.9.1-arch1-1", "install what has dm_crypt"),
