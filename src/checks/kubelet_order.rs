@@ -8,14 +8,12 @@ use crate::model::facts::{Facts, Init};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
+use crate::mounts::bridge::is_late;
 use crate::mounts::fstab::{self, FSTAB};
 use crate::mounts::resolve::cover;
 use crate::mounts::unit_name::mount_unit;
 
 const ID: &str = "kubelet-order";
-
-/// Options of fstab that take a mount out of the order before local-fs.target (systemd.mount(5), fstab(5)).
-const LATE: [&str; 5] = ["nofail", "_netdev", "x-systemd.automount", "x-systemd.after", "x-systemd.requires"];
 
 /// The units whose order matters: the kubelet's, and that of the mount that holds its root, where it may come later than
 /// local-fs.target. None where the root lies on `/`, or its mount is in /etc/fstab without such an option.
@@ -29,11 +27,7 @@ pub fn late_mount(facts: &Facts) -> Option<(UnitName, HostPath, UnitName)> {
     let table = facts.file(&HostPath::from(FSTAB)).bytes().unwrap_or_default();
     let entries = fstab::entries(table);
     let line = fstab::in_effect(&entries, &point, &facts.init).into_iter().next()?;
-    let is_late = line.options.split(|&b| b == b',').any(|option| {
-        let name = option.split(|&b| b == b'=').next().unwrap_or_default();
-        LATE.iter().any(|late| late.as_bytes() == name)
-    });
-    is_late.then(|| mount_unit(&point).ok().map(|mount| (unit, point, mount)))?
+    is_late(&line.options).then(|| mount_unit(&point).ok().map(|mount| (unit, point, mount)))?
 }
 
 /// Nothing where the mount is early, or the kubelet waits for it.

@@ -21,8 +21,8 @@ use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
 use crate::model::receipt::DriversRecord;
 use crate::model::runtime::{NRI_SOCKET, Runtime};
-use crate::model::unit::{FileState, LoadState, UnitName, UnitState, Units};
-use crate::mounts::bridge::{Decision, decide};
+use crate::model::unit::{ActiveState, FileState, LoadState, Order, UnitName, UnitState, Units};
+use crate::mounts::bridge::{Decision, decide, ends_a_chain, late_mounts, order_by_fstab, to_follow};
 use crate::mounts::contract::contracts;
 use crate::mounts::registration::registrations;
 use crate::plan::{self, UNITS, interests};
@@ -30,6 +30,7 @@ use crate::profile::{self, OnNode};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
+use std::collections::BTreeMap;
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -167,6 +168,7 @@ pub(super) async fn observe<M: ServiceManager>(
         let closed = facts.closed_gates().next().is_some();
         facts.agent = super::gate::agent(manager, closed).await?;
         facts.units = unit_states(host, manager, &units).await?;
+        facts.orders = orders(manager, &facts, settings).await?;
         if let Some((unit, ..)) = checks::late_mount(&facts) {
             facts.kubelet_order = manager.order(&unit).await?;
         }
@@ -270,6 +272,53 @@ fn fetch(host: &Host, facts: &mut Facts, interests: &Interests) {
             facts.programs.insert(path.clone());
         }
     }
+}
+
+/// What late mounts below the bridge are ordered after, as far as it may lead to a container runtime.
+async fn orders<M: ServiceManager>(
+    manager: &mut M,
+    facts: &Facts,
+    settings: &Settings,
+) -> Result<BTreeMap<UnitName, Order>> {
+    /// A chain of orders that is longer than so many units is not followed.
+    const MOST: usize = 128;
+    let names: Vec<&str> = settings.bridge.directories.iter().map(|d| d.as_str()).collect();
+    let mut orders = BTreeMap::new();
+    if !settings.bridge.enabled {
+        return Ok(orders);
+    }
+    let Decision::Build(bridge) = decide(facts, &names) else { return Ok(orders) };
+    let mounts = late_mounts(facts, [&bridge.standard, &bridge.root]);
+    let mut to_ask = mounts.clone();
+    while let Some(unit) = to_ask.pop() {
+        if orders.contains_key(&unit) || orders.len() == MOST {
+            continue;
+        }
+        if !mounts.contains(&unit) && !is_started_at_boot(manager, &unit).await? {
+            continue;
+        }
+        if ends_a_chain(&unit) || facts.detection.unit.as_ref() == Some(&unit) {
+            orders.insert(unit, Order::default());
+            continue;
+        }
+        let order = match manager.order(&unit).await? {
+            // Offline no generator has made a unit of a line of fstab.
+            Some(order) if facts.mode == Mode::Live || !order.after.is_empty() => Some(order),
+            _ => order_by_fstab(facts, &unit),
+        };
+        if let Some(order) = order {
+            to_ask.extend(to_follow(&order).cloned());
+            orders.insert(unit, order);
+        }
+    }
+    Ok(orders)
+}
+
+/// True for a unit that runs, or that systemd starts at boot.
+async fn is_started_at_boot<M: ServiceManager>(manager: &mut M, unit: &UnitName) -> Result<bool> {
+    let state = manager.units(std::slice::from_ref(unit)).await?.get(unit);
+    let started = matches!(state.file, FileState::Enabled | FileState::Static);
+    Ok(state.load == LoadState::Loaded && (started || state.active == ActiveState::Active))
 }
 
 /// The name of PID 1, where it is not systemd.

@@ -19,8 +19,8 @@ use crate::model::path::HostPath;
 use crate::mounts::links::of_root;
 use crate::mounts::mountinfo;
 use crate::mounts::plugins::{Names, Sufficient, choose, is_client};
-use crate::profile::is_driver_name;
 use crate::mounts::resolve::{place, same_directory};
+use crate::profile::is_driver_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

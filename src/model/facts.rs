@@ -166,6 +166,9 @@ pub struct Facts {
     pub grafted: BTreeSet<String>,
     /// Volumes that are mounted for pods which are gone.
     pub leftovers: Vec<Leftover>,
+    /// What late mounts below the bridge are ordered after, and what these are, as far as it may lead to a container
+    /// runtime; a unit that is not here was not asked for.
+    pub orders: BTreeMap<UnitName, Order>,
     /// What the kubelet's unit is ordered after; `None` where nobody was asked.
     pub kubelet_order: Option<Order>,
     /// Why the receipt is lost: what is known of csihost's changes is what its files show.
@@ -215,6 +218,7 @@ impl Facts {
             next_start: None,
             grafted: BTreeSet::new(),
             leftovers: Vec::new(),
+            orders: BTreeMap::new(),
             kubelet_order: None,
             receipt_lost: None,
             left_out: Vec::new(),

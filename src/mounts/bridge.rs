@@ -4,6 +4,7 @@
 //! from the kernel and not from the unit's file, so it proves nothing.
 
 mod aligned;
+mod cycle;
 mod former;
 mod holds;
 mod late;
@@ -12,6 +13,7 @@ mod share;
 mod span;
 
 pub use aligned::{WITHOUT_BRIDGE, aligned, unready};
+pub use cycle::{ends_a_chain, is_late, late_mounts, order_by_fstab, to_follow};
 pub use former::{Former, Remains, former, remains, waiting};
 pub use holds::{STATE_DIRECTORY, STATE_FILES, few, other_kubelet};
 pub use late::missing_before;
@@ -194,6 +196,11 @@ pub fn decide(facts: &Facts, directories: &[&str]) -> Decision {
     }
     let late: Vec<Refusal> = [&standard, &root].into_iter().filter_map(|path| late(facts, path)).collect();
     if let Some(refusal) = believed(facts) {
+        return Decision::Refused(vec![refusal]);
+    }
+    if late.is_empty()
+        && let Some(refusal) = cycle::cycle(facts, &standard, &root)
+    {
         return Decision::Refused(vec![refusal]);
     }
     match late.is_empty() {

@@ -7,7 +7,7 @@ use crate::model::file::Survey;
 use crate::model::kubelet::{Confidence, Detection, Distribution, Kubelet, KubeletRoot};
 use crate::model::receipt::BridgeRecord;
 use crate::model::runtime::RuntimeProcess;
-use crate::model::unit::{ActiveState, FileState, LoadState, UnitState};
+use crate::model::unit::{ActiveState, FileState, LoadState, Order, UnitState};
 use crate::mounts::mountinfo;
 use std::collections::BTreeMap;
 
@@ -269,6 +269,42 @@ fn a_root_on_a_file_system_that_is_not_mounted_yet_is_waited_for() {
     // csihost's own unit that shares the root is no file system to wait for.
     by_unit.generated.insert(path("/etc/systemd/system/opt-rke.mount"));
     assert!(matches!(decided(&by_unit), Decision::Build(_)));
+}
+
+#[test]
+fn a_bridge_that_would_close_a_cycle_of_orders_is_refused_and_the_cycle_is_named() {
+    let there = format!("{SHARED}2 1 8:2 / /opt/rke rw shared:5 - ext4 /dev/sdb rw\n");
+    let order = |names: &[&'static str]| Order {
+        after: names.iter().map(|name| UnitName::from(*name)).collect(),
+        mounts: Vec::new(),
+    };
+    let host = |table: &str, orders: &[(&'static str, &[&'static str])]| {
+        let mut host = with_fstab(facts(ROOT, &there, &[]), table);
+        host.orders = orders.iter().map(|(unit, after)| (UnitName::from(*unit), order(after))).collect();
+        host
+    };
+    let late = "LABEL=rke /opt/rke ext4 nofail 0 2\n";
+    let cycle: &[(&str, &[&str])] = &[
+        ("opt-rke.mount", &["relay.service"]),
+        ("relay.service", &["docker.service"]),
+        ("docker.service", &[]),
+    ];
+    let Decision::Refused(all) = decided(&host(late, cycle)) else { panic!() };
+    assert_eq!(all[0].id, "bridge-order-cycle");
+    assert!(
+        all[0].reason.contains("opt-rke.mount after relay.service, relay.service after docker.service"),
+        "{:?}",
+        all[0]
+    );
+    assert!(all[0].remedy.contains("systemctl cat relay.service"), "{:?}", all[0]);
+    // docker is not started at boot; the mount is early; the unit has no such order.
+    for harmless in [
+        host(late, &cycle[..2]),
+        host("LABEL=rke /opt/rke ext4 defaults 0 2\n", cycle),
+        host(late, &cycle[1..]),
+    ] {
+        assert!(matches!(decided(&harmless), Decision::Build(_)));
+    }
 }
 
 #[test]

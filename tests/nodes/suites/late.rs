@@ -103,3 +103,60 @@ fn a_disk_with_a_unit_of_its_own_after_a_service() {
 fn a_disk_that_is_in_time() {
     boots("echo '/srv/disk /mnt/data none bind 0 0' >>/etc/fstab");
 }
+
+/// A disk that is mounted after the container runtime: a bridge on it would have to be there before that runtime and after it.
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_disk_after_the_container_runtime_is_refused_by_name_and_the_node_boots_as_before() {
+    const RUNTIME: &str = "
+         unit docker.service <<-'END'
+	[Service]
+	ExecStart=sleep infinity
+	[Install]
+	WantedBy=multi-user.target
+	END
+         systemctl daemon-reload; systemctl -q enable --now docker";
+    const BEFORE: &str = "
+         all_there() {
+             local unit
+             for unit in local-fs.target mnt-data.mount kubelet.service docker.service; do systemctl is-active $unit; done
+             [ -e /srv/disk/kubelet/pods ]; not_bridged
+             if journalctl -q --no-pager -b | grep 'ordering cycle'; then fail 'the boot was not in order'; fi
+         }
+         refused() { csihost plan --json >plan || :; grep -F bridge-order-cycle plan; grep -F \"$1\" plan; }";
+    let mut node = container().shared_root().option(&["--timeout", "600"]);
+    for _ in 1..BOOTS {
+        node = node.then(&format!("{WORDS}{BEFORE}\n all_there; refused 'mnt-data.mount after relay.service, relay.service after docker.service'"));
+    }
+    // What the remedy says, and the bridge is built.
+    node = node.then(&format!(
+        "{WORDS}{BEFORE}
+         sed -i 's/^After=docker.service/After=/' /etc/systemd/system/relay.service; systemctl daemon-reload
+         csihost apply || :; bridged; nothing_planned"
+    ));
+    node.then(&format!("{WORDS}\n booted")).run(&format!(
+        "{WORDS}{BEFORE}{RUNTIME}
+         unit relay.service <<-'END'
+	[Unit]
+	After=docker.service
+	[Service]
+	Type=oneshot
+	RemainAfterExit=yes
+	ExecStart=/bin/true
+	[Install]
+	WantedBy=multi-user.target
+	END
+         systemctl daemon-reload; systemctl -q enable relay
+         echo '/srv/disk /mnt/data none bind,nofail,x-systemd.requires=relay.service 0 0' >>/etc/fstab
+         mkdir -p /srv/disk /mnt/data
+         printf '[Unit]\\nRequiresMountsFor=/mnt/data\\n[Service]\\nExecStart=\\nExecStart=/usr/bin/kubelet --root-dir=%s\\n' $root >late.conf
+         install -D -m 644 late.conf /etc/systemd/system/kubelet.service.d/late.conf
+         systemctl daemon-reload; systemctl start mnt-data.mount; mkdir -p $root
+         broken_node; install_csihost; systemctl -q disable --now csihost
+         all_there; refused relay.service
+         # A runtime that is not started at boot is after nothing.
+         systemctl -q disable --now docker relay; systemctl start mnt-data.mount; systemctl stop relay
+         csihost plan --json >plan || :; ! grep -F bridge-order-cycle plan
+         systemctl -q enable --now docker relay; systemctl start kubelet"
+    ));
+}
