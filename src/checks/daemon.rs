@@ -3,12 +3,13 @@
 use super::kernel::{container, has_own_network, missing};
 use super::newer::Place;
 use super::quoted;
-use crate::iscsi::multipath::{Claim, DROP_IN, SERVICE, claim};
+use crate::iscsi::multipath::rules::{Doubt, Gap, Kind, Verdict};
+use crate::iscsi::multipath::{DROP_IN, SERVICE, verdict, verdict_with_drop_in};
 use crate::iscsi::records::{damaged, is_longhorns, without_session};
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Init, Mode, NodeRecord};
 use crate::model::finding::{CheckStatus, Finding};
-use crate::model::unit::UnitName;
+use crate::model::unit::{ActiveState, FileState, UnitName};
 use crate::settings::{Multipath, Settings, StaleRecords};
 
 /// As many targets are named.
@@ -151,30 +152,87 @@ fn few(names: &[String]) -> String {
     }
 }
 
+/// As many lines that do not count are named.
+const LINES: usize = 3;
+
 /// Whether multipathd would take the disks that Longhorn brings.
 pub(super) fn multipathd(facts: &Facts, settings: &Settings) -> Option<Finding> {
     const ID: &str = "multipathd";
     if settings.multipath == Multipath::Ignore {
         return None;
     }
-    let there = facts.units.get(&UnitName::from(SERVICE)).usable();
-    Some(match (&facts.init, claim(facts)) {
-        (Init::Systemd, Claim::Takes) => {
-            let remedy = match settings.multipath {
-                Multipath::Blacklist => "run csihost apply".to_owned(),
-                _ => format!(
-                    "set iscsi.multipath = \"blacklist\" in /etc/csihost/csihost.toml and run csihost apply: {DROP_IN} then takes vendor IET, product VIRTUAL-DISK from it, and no other disk"
-                ),
+    let pass = |summary: String| Some(Finding::new(ID, CheckStatus::Pass, summary));
+    let state = facts.units.get(&UnitName::from(SERVICE));
+    let runs = match facts.init {
+        Init::Systemd if state.active != ActiveState::Active => return pass("does not run".to_owned()),
+        Init::Systemd => "runs",
+        Init::Offline if !state.usable() => return pass("is not installed".to_owned()),
+        Init::Offline if state.file == FileState::Enabled => "starts at boot",
+        _ => "",
+    };
+    let verdict = verdict(facts);
+    if let Verdict::LeftAlone(place) = &verdict {
+        return pass(format!("leaves Longhorn's disks alone: {place}"));
+    }
+    if runs.is_empty() {
+        return Some(Finding::new(ID, CheckStatus::Skip, "whether it runs is not known here"));
+    }
+    let helps = !matches!(verdict_with_drop_in(facts), Verdict::Takes(_));
+    let drop_in = match settings.multipath {
+        Multipath::Blacklist => "run csihost apply".to_owned(),
+        _ => format!(
+            "set iscsi.multipath = \"blacklist\" in /etc/csihost/csihost.toml and run csihost apply: {DROP_IN} then takes vendor IET, product VIRTUAL-DISK from it, and no other disk"
+        ),
+    };
+    let (summary, why, remedy) = match verdict {
+        Verdict::LeftAlone(_) => return None,
+        Verdict::Takes(gap) => taken(&gap, helps.then_some(drop_in)),
+        Verdict::Unknown(doubt) => {
+            let remedy = match &doubt {
+                Doubt::Refused(_) => {
+                    "correct the line, until multipath -t has no error, and run systemctl reload multipathd"
+                        .to_owned()
+                }
+                // The drop-in would leave the same doubt.
+                Doubt::Unread(..) | Doubt::Directory(_) => {
+                    "look for a device with vendor \"IET\" in the section blacklist that multipath -t prints"
+                        .to_owned()
+                }
+                _ => drop_in,
             };
-            Finding::new(ID, CheckStatus::Warn, "multipathd runs, and nothing keeps it from Longhorn's disks")
-                .detail("a volume that it takes is busy: mounting it fails with \"already mounted or mount point busy\"")
-                .remedy(remedy)
+            let summary = "whether it leaves Longhorn's disks alone is not known";
+            (summary.to_owned(), format!("{doubt}; "), remedy)
         }
-        (_, Claim::LeftAlone(path)) => {
-            Finding::new(ID, CheckStatus::Pass, format!("leaves Longhorn's disks alone: {path}"))
-        }
-        (Init::Systemd, Claim::NotRunning) => Finding::new(ID, CheckStatus::Pass, "does not run"),
-        (Init::Offline, _) if !there => Finding::new(ID, CheckStatus::Pass, "is not installed"),
-        (_, _) => Finding::new(ID, CheckStatus::Skip, "whether it runs is not known here"),
-    })
+    };
+    Some(
+        Finding::new(ID, CheckStatus::Warn, format!("multipathd {runs}, and {summary}"))
+            .detail(format!(
+                "{why}a volume that it takes is busy: mounting it fails with \"already mounted or mount point busy\""
+            ))
+            .remedy(remedy),
+    )
+}
+
+/// The summary, the reason and the remedy where multipathd takes Longhorn's disks.
+fn taken(gap: &Gap, drop_in: Option<String>) -> (String, String, String) {
+    let mut why = String::new();
+    let mut summary = "nothing keeps it from Longhorn's disks".to_owned();
+    if let Some((by, what, _)) = &gap.lifted {
+        summary = format!("an exception lets it have Longhorn's disks: {by}");
+        why += &format!("{by} is in blacklist_exceptions, and lifts {what}; ");
+    } else if let Some((place, word)) = &gap.partly {
+        summary = format!("not all of Longhorn's disks are kept from it: {place}");
+        why += &format!("{place} does not hold for {word}; ");
+    }
+    for ignored in gap.ignored.iter().take(LINES) {
+        why += &format!("{ignored}; ");
+    }
+    let remedy = match (drop_in, &gap.lifted) {
+        (Some(drop_in), _) => drop_in,
+        (None, Some((by, _, Kind::Device))) => format!(
+            "narrow the exception at {by}, so that it does not hold for vendor IET, product VIRTUAL-DISK, and run systemctl reload multipathd"
+        ),
+        (None, _) => "take the exception for vendor IET, product VIRTUAL-DISK out of blacklist_exceptions, and run systemctl reload multipathd".to_owned(),
+    };
+    (summary, why, remedy)
 }

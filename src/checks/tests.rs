@@ -116,6 +116,9 @@ fn healthy() -> Host {
     for module in ["iscsi_tcp", "dm_crypt", "nfs", "nfsv4", "nvme_tcp", "vfio_pci", "uio_pci_generic"] {
         facts.modules.insert(module.to_owned(), Module::Loaded);
     }
+    let multipath = path("/etc/multipath/conf.d");
+    facts.dirs.insert(multipath.clone(), DirFact::Absent { canonical: multipath });
+    facts.files.insert(path("/etc/multipath.conf"), FileFact::Absent);
     facts.iscsi.control = Some(true);
     facts.iscsi.listening = Some(true);
     for program in

@@ -5,9 +5,14 @@
 //! A list of device names (`devnode "^sd"`), as often advised, takes real storage networks from
 //! multipathd too: only the devices themselves may be listed.
 
+pub mod conf;
+pub mod ere;
+pub mod rules;
+
 use crate::model::facts::Facts;
+use crate::model::file::{DirFact, FileFact};
 use crate::model::path::HostPath;
-use crate::model::unit::{ActiveState, UnitName};
+use rules::{Configuration, FindMultipaths, Verdict};
 
 /// The service of multipathd on every distribution.
 pub const SERVICE: &str = "multipathd.service";
@@ -29,118 +34,59 @@ blacklist {
 }
 ";
 
-/// Whether multipathd would take Longhorn's disks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claim {
-    /// It does not run, and nothing has it started.
-    NotRunning,
-    /// Its configuration leaves them alone; which file says so.
-    LeftAlone(HostPath),
-    /// Nothing keeps it from them.
-    Takes,
-}
-
-/// Judges the host with these facts.
-pub fn claim(facts: &Facts) -> Claim {
-    if facts.units.get(&UnitName::from(SERVICE)).active != ActiveState::Active {
-        return Claim::NotRunning;
-    }
-    let files = facts.files.iter().filter(|(path, _)| is_conf(path));
-    for (path, file) in files {
-        if file.bytes().is_some_and(leaves_alone) {
-            return Claim::LeftAlone(path.clone());
-        }
-    }
-    Claim::Takes
-}
-
-/// Whether a path is a file that multipathd reads.
-fn is_conf(path: &HostPath) -> bool {
-    let below = path.parent().is_some_and(|parent| parent == HostPath::from(DIRECTORY));
-    *path == HostPath::from(CONF) || (below && path.file_name().ends_with(b".conf"))
-}
-
-/// Whether a configuration has a blacklist that covers Longhorn's disks: the devices by vendor,
-/// or all disks by their names in the kernel.
-///
-/// The values are regular expressions. Those in use are words, with or without `.*`; one that is
-/// not understood counts as none, so that the worst that can come of it is a needless drop-in.
-fn leaves_alone(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    let mut sections: Vec<String> = Vec::new();
-    let (mut vendor, mut product) = (None, None);
-    for line in text.lines() {
-        let line = line.split(['#', '!']).next().unwrap_or_default().trim();
-        let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        let value = value.trim().trim_matches('"');
-        let inside = |name: &str| sections.first().is_some_and(|first| first == name);
-        match key {
-            _ if line.ends_with('{') => {
-                sections.push(line.trim_end_matches('{').trim().to_owned());
-                (vendor, product) = (None, None);
+/// The configuration, as far as it was read of the host with these facts.
+pub fn configuration(facts: &Facts) -> Configuration {
+    let mut configuration = Configuration::default();
+    let main = HostPath::from(CONF);
+    add(&mut configuration, facts, &main);
+    let directory = HostPath::from(DIRECTORY);
+    match facts.dirs.get(&directory) {
+        Some(DirFact::Absent { .. }) => {}
+        Some(DirFact::Directory { entries, .. }) => {
+            // The order of alphasort(3) in the C locale.
+            let mut names: Vec<&Vec<u8>> = entries.iter().filter(|name| name.ends_with(b".conf")).collect();
+            names.sort();
+            for name in names {
+                add(&mut configuration, facts, &directory.join(name));
             }
-            "}" => {
-                let device = sections.pop().is_some_and(|name| name == "device");
-                let blacklisted = sections.first().is_some_and(|first| first == "blacklist");
-                if device
-                    && blacklisted
-                    && matches(vendor.as_deref(), "IET")
-                    && matches_or_any(product.as_deref())
-                {
-                    return true;
-                }
+            if entries.len() >= DirFact::ENTRIES {
+                configuration.add_unread(&directory, "too many files to read them all");
             }
-            "vendor" => vendor = Some(value.to_owned()),
-            "product" => product = Some(value.to_owned()),
-            "devnode" if inside("blacklist") && covers_all_disks(value) => return true,
-            _ => {}
         }
+        Some(DirFact::Other(why)) => configuration.add_unread(&directory, why.clone()),
+        None => configuration.add_unread(&directory, "not read"),
     }
-    false
+    configuration
 }
 
-fn matches(pattern: Option<&str>, word: &str) -> bool {
-    pattern.is_some_and(|pattern| {
-        let plain = pattern.trim_start_matches('^').trim_end_matches('$');
-        plain == word || plain == ".*" || plain == "*"
-    })
+fn add(configuration: &mut Configuration, facts: &Facts, path: &HostPath) {
+    match facts.files.get(path) {
+        // A directory is opened as a file, and has no lines.
+        Some(FileFact::Absent | FileFact::Masked | FileFact::Directory) => {}
+        Some(FileFact::File(file)) => configuration.add(path, &file.bytes),
+        Some(FileFact::Special) => configuration.add_unread(path, "not a regular file"),
+        Some(FileFact::Unreadable(why)) => configuration.add_unread(path, why.clone()),
+        None => configuration.add_unread(path, "not read"),
+    }
 }
 
-/// A device without a product is all of a vendor's.
-fn matches_or_any(product: Option<&str>) -> bool {
-    product.is_none() || matches(product, "VIRTUAL-DISK") || product == Some("VIRTUAL-DISK*")
+/// What the host's configuration says of Longhorn's disks, whether or not multipathd runs.
+pub fn verdict(facts: &Facts) -> Verdict {
+    configuration(facts).verdict()
 }
 
-/// What Longhorn's own documents advise, and its usual forms.
-fn covers_all_disks(pattern: &str) -> bool {
-    matches!(pattern, "^sd[a-z0-9]+" | "^sd[a-z]+" | "^sd[a-z]" | "^sd" | "sd.*" | ".*" | "*" | "^(sd)[a-z]")
-        || pattern.starts_with("^sd[a-z]")
+/// What the verdict would be with csihost's drop-in.
+pub fn verdict_with_drop_in(facts: &Facts) -> Verdict {
+    let mut configuration = configuration(facts);
+    configuration.add(&HostPath::from(DROP_IN), SECTION.as_bytes());
+    configuration.verdict()
+}
+
+/// The effective value of `find_multipaths` on the host with these facts, which have to hold
+/// [`CONF`], [`DIRECTORY`] and the files in it.
+pub fn find_multipaths(facts: &Facts) -> FindMultipaths {
+    configuration(facts).find_multipaths()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_csihost_adds_is_what_it_looks_for() {
-        assert!(leaves_alone(SECTION.as_bytes()));
-    }
-
-    #[test]
-    fn other_sections_and_other_vendors_do_not_count() {
-        for (text, alone) in [
-            ("", false),
-            ("defaults {\n find_multipaths yes\n}\n", false),
-            ("blacklist {\n device {\n vendor \"IBM\"\n product \".*\"\n }\n}\n", false),
-            ("blacklist_exceptions {\n device {\n vendor \"IET\"\n product \"VIRTUAL-DISK\"\n }\n}\n", false),
-            ("blacklist {\n device {\n vendor IET\n product VIRTUAL-DISK\n }\n}\n", true),
-            ("blacklist{\n\tdevice{\n\tvendor\t\"IET\"\n\t}\n}\n", true),
-            ("blacklist {\n  devnode \"^sd[a-z0-9]+\"\n}\n", true),
-            ("# blacklist {\n# devnode \"^sd[a-z0-9]+\"\n# }\n", false),
-            ("devices {\n device {\n vendor \"IET\"\n product \"VIRTUAL-DISK\"\n }\n}\n", false),
-            ("}\n}\nblacklist {\n", false),
-        ] {
-            assert_eq!(leaves_alone(text.as_bytes()), alone, "{text:?}");
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //! longer where they did.
 
 use super::files::{Kind, place, retire};
-use crate::iscsi::multipath::{CONF, Claim, DIRECTORY, DROP_IN, SECTION, SERVICE, claim};
+use crate::iscsi::multipath::rules::Verdict;
+use crate::iscsi::multipath::{CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, verdict, verdict_with_drop_in};
 use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init};
 use crate::model::file::DirFact;
@@ -56,12 +57,13 @@ fn blacklist(facts: &Facts, plan: &mut Plan) -> Vec<StepId> {
     let unit = UnitName::from(SERVICE);
     let path = HostPath::from(DROP_IN);
     let ours = facts.generated.contains(&path);
-    let needed = match (&facts.init, claim(facts)) {
-        (_, Claim::Takes) => true,
-        // An image's multipathd is not running, and may well be once it is a machine.
-        (Init::Offline, Claim::NotRunning) => facts.units.get(&unit).usable(),
-        (_, Claim::LeftAlone(_) | Claim::NotRunning) => false,
-    };
+    let state = facts.units.get(&unit);
+    // An image's multipathd is not running, and may well be once it is a machine.
+    let counts = state.active == ActiveState::Active || facts.init == Init::Offline && state.usable();
+    // Where an exception lets multipathd have the disks, a rule more changes nothing.
+    let needed = counts
+        && !matches!(verdict(facts), Verdict::LeftAlone(_))
+        && !matches!(verdict_with_drop_in(facts), Verdict::Takes(_));
     if !needed && !ours {
         return Vec::new();
     }

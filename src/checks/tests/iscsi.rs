@@ -217,13 +217,85 @@ pub(super) const CASES: &[Case] = &[
         |h| {
             h.unit("multipathd.service", ActiveState::Active);
             h.write(
-                "/etc/multipath/conf.d/a.conf",
+                "/etc/multipath.conf",
                 "blacklist {\ndevice {\nvendor \"IET\"\nproduct \"VIRTUAL-DISK\"\n}\n}\n",
             );
         },
         Pass,
-        "/etc/multipath/conf.d/a.conf",
+        "/etc/multipath.conf:2",
         "",
     ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Active);
+            h.write("/etc/multipath.conf", "blacklist {\nwwid .*\n}\nblacklist_exceptions {\nwwid ^36\n}\n");
+        },
+        Warn,
+        "an exception lets it have Longhorn's disks: /etc/multipath.conf:5",
+        "iscsi.multipath = \"blacklist\"",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Active);
+            h.write("/etc/multipath.conf", "blacklist_exceptions {\ndevice {\nvendor IET\n}\n}\n");
+        },
+        Warn,
+        "nothing keeps it",
+        "out of blacklist_exceptions",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Active);
+            h.write("/etc/multipath.conf", "blacklist {\ndevnode ^sd[a-z]$\n}\n");
+        },
+        Warn,
+        "not all of Longhorn's disks are kept from it: /etc/multipath.conf:2",
+        "iscsi.multipath = \"blacklist\"",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Active);
+            h.write("/etc/multipath.conf", "blacklist {\ndevnode \"*\"\n}\n");
+        },
+        Warn,
+        "is not known",
+        "correct the line",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Active);
+            h.facts.files.insert("/etc/multipath.conf".into(), FileFact::Unreadable("too large".into()));
+        },
+        Warn,
+        "is not known",
+        "multipath -t",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Unknown);
+            h.facts.init = Init::Offline;
+        },
+        Warn,
+        "starts at boot, and nothing keeps it",
+        "iscsi.multipath = \"blacklist\"",
+    ),
+    (
+        "multipathd",
+        |h| {
+            h.unit("multipathd.service", ActiveState::Unknown);
+            h.facts.init = Init::Offline;
+            h.write("/etc/multipath.conf", "blacklist {\nwwid .*\n}\n");
+        },
+        Pass,
+        "leaves Longhorn's disks alone: /etc/multipath.conf:2",
+        "",
+    ),
+    ("multipathd", |h| h.facts.init = Init::Offline, Pass, "is not installed", ""),
     ("multipathd", |h| h.facts.init = Init::Other("init".into()), Skip, "not known", ""),
 ];
