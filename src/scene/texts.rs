@@ -4,6 +4,7 @@ use super::secrets::{REDACTED, is_secret, without_credentials};
 use super::words::{Words, plain};
 use super::yaml::yaml;
 use crate::iscsi::conf::{Conf, STARTUP};
+use crate::iscsi::multipath::conf::{Effect, Section, Statement, Why, statements};
 use crate::model::generated::{self, Origin};
 use crate::model::path::HostPath;
 
@@ -24,6 +25,8 @@ pub fn presentable(path: &HostPath, text: &[u8]) -> Vec<u8> {
         b"console-done" if below("/run") => text.to_vec(),
         b"receipt.json" => receipt(text),
         b"fstab" => fstab(text),
+        b"multipath.conf" => multipath(text),
+        _ if below("/etc/multipath") => multipath(text),
         _ if below("/etc/csihost") || below("/run/csihost") || below("/usr/lib/csihost") => {
             without_credentials(text)
         }
@@ -94,6 +97,67 @@ fn is_key(name: &[u8]) -> bool {
     let prefix = [&b"node."[..], b"discovery.", b"iscsid.", b"isns.", b"iface."];
     let shape = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._[]ANO".contains(b);
     prefix.iter().any(|prefix| name.starts_with(prefix)) && name.len() < 80 && name.iter().all(shape)
+}
+
+/// multipath.conf: the rules of the lists and what else decides about them, each on its own line.
+fn multipath(text: &[u8]) -> Vec<u8> {
+    let count = text.iter().filter(|&&byte| byte == b'\n').count();
+    let mut statements = statements(text).into_iter().peekable();
+    let mut out = Vec::new();
+    for number in 1..=count + usize::from(!text.is_empty() && !text.ends_with(b"\n")) {
+        let mut shown = Vec::new();
+        while let Some(statement) = statements.next_if(|statement| statement.line == number) {
+            shown.push(multipath_line(&statement));
+        }
+        match shown.as_slice() {
+            // A line may be longer than multipath's buffer, and so more than one.
+            [line] if line.len() < 1000 => out.extend_from_slice(line),
+            [] => {}
+            _ => out.extend_from_slice(b"# redacted"),
+        }
+        if number <= count {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+fn multipath_line(statement: &Statement) -> Vec<u8> {
+    let keyword = statement.keyword.as_slice();
+    let is_list = statement.section.is_list();
+    let words: [&[u8]; 7] = [b"devnode", b"wwid", b"property", b"protocol", b"device", b"vendor", b"product"];
+    // A name of the list that is spelt in another way.
+    let list = keyword.windows(5).any(|part| part.eq_ignore_ascii_case(b"black"))
+        && keyword.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_');
+    let known = list || words.contains(&keyword);
+    let mut line = match &statement.effect {
+        Effect::Open(_) => [keyword, b" {"].concat(),
+        Effect::Close => b"}".to_vec(),
+        Effect::Value(keyword, value) => {
+            let kept = match statement.section {
+                Section::Defaults => matches!(keyword.as_slice(), b"find_multipaths" | b"config_dir"),
+                Section::Device => {
+                    matches!(keyword.as_slice(), b"vendor" | b"product" | b"revision" | b"product_blacklist")
+                }
+                _ => is_list,
+            };
+            if !kept {
+                return Vec::new();
+            }
+            let quoted: Vec<u8> =
+                value.iter().flat_map(|&b| std::iter::repeat_n(b, 1 + usize::from(b == b'"'))).collect();
+            [keyword, &b" \""[..], &quoted, b"\""].concat()
+        }
+        Effect::Ignored(Why::NoValue) if is_list || known => return keyword.to_vec(),
+        // In quotes it is ignored wherever it is.
+        Effect::Ignored(Why::Keyword) if known => [b"\"", keyword, b"\" redacted"].concat(),
+        Effect::Ignored(Why::Keyword) if is_list => b"\"redacted\" redacted".to_vec(),
+        Effect::Ignored(_) => return Vec::new(),
+    };
+    if !statement.extra.is_empty() && !matches!(statement.effect, Effect::Ignored(_)) {
+        line.extend(b" redacted");
+    }
+    line
 }
 
 fn initiator_name(line: &[u8]) -> Vec<u8> {

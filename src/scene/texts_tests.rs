@@ -1,6 +1,8 @@
 //! Scene: tests of what is shown of files.
 
 use super::*;
+use crate::iscsi::multipath::rules::{Configuration, Gap, Place, Verdict};
+use proptest::prelude::*;
 
 #[track_caller]
 fn shows(path: &'static str, text: &str, expected: &str) {
@@ -27,6 +29,45 @@ fn a_startup_line_by_the_parsers_odd_rules_stays_in_effect() {
     let now = presentable(&HostPath::from("/etc/iscsi/iscsid.conf"), text.as_bytes());
     assert_eq!(Conf::new(&now).startup(), Conf::new(text.as_bytes()).startup());
     assert!(!String::from_utf8(now).unwrap().contains("sss"));
+}
+
+#[test]
+fn of_multipath_conf_the_rules_stay_on_their_lines() {
+    shows(
+        "/etc/multipath.conf",
+        "# secret\ndefaults {\n user secret\n find_multipaths no\n}\nblacklist { devnode secret }\n device\n {\n  \
+         vendor \"a\"\"b\" # secret\n secret {\n}\n}\noverrides {\n protocol \"secret\"\n}",
+        "\ndefaults {\n\nfind_multipaths \"no\"\n}\nblacklist { redacted\ndevice {\n\nvendor \"a\"\"b\"\n\
+         \"redacted\" redacted\n}\n}\noverrides {\nprotocol { redacted\n}",
+    );
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_of_multipath_conf_leaves_the_same_disks_alone(
+        lines in proptest::collection::vec(proptest::sample::select(&[
+            "blacklist {", "blacklist", "{", "}", "} x", "blacklist_exceptions {", "device {", "devices {", "vendor IET",
+            "product \"VIRTUAL-.*\"", "product_blacklist \"\"", "devnode \"^sd\"", "devnode ^sda b", "wwid \"!^3\"",
+            "wwid \"", "wwid", "\"wwid\" .*", "property ID_SERIAL", "blacklist { wwid .* }", "foo {", "# x", "defaults {",
+            "protocol scsi:iscsi", "overrides {", "overrides", "devnode_blacklist {", "find_multipaths yes", "wwid \"a\"\".*\"",
+        ][..]), 0..12)
+    ) {
+        let read = |text: &[u8]| {
+            let mut conf = Configuration::default();
+            conf.add(&HostPath::from("/etc/multipath.conf"), text);
+            let verdict = match conf.verdict() {
+                Verdict::Takes(gap) => {
+                    let ignored: Vec<Place> = gap.ignored.iter().map(|ignored| ignored.place.clone()).collect();
+                    (Verdict::Takes(Gap { ignored: Vec::new(), ..gap }), ignored)
+                }
+                verdict => (verdict, Vec::new()),
+            };
+            (verdict, conf.find_multipaths())
+        };
+        let text = lines.join("\n");
+        let shown = presentable(&HostPath::from("/etc/multipath.conf"), text.as_bytes());
+        prop_assert_eq!(read(text.as_bytes()), read(&shown), "{}\n---\n{}", text, String::from_utf8_lossy(&shown));
+    }
 }
 
 #[test]
