@@ -5,12 +5,15 @@
 
 use super::contract::few;
 use super::programs;
+use crate::iscsi::multipath::rules::FindMultipaths;
+use crate::iscsi::multipath::{self, CONF, DIRECTORY};
 use crate::model::asked::Interests;
 use crate::model::demand::{Demand, DriverNeeds, IscsiDemand, ProtocolNeeds, Unprepared};
 use crate::model::facts::{Facts, Init, Mode};
 use crate::model::file::FileFact;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::install::program_paths;
+use crate::model::path::HostPath;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName};
 use crate::profile::Packages;
 use crate::settings::Settings;
@@ -27,6 +30,19 @@ pub(super) fn interests(demand: &Demand) -> Interests {
         interests.programs.extend(programs.flat_map(|program| program_paths(program)));
         interests.files.extend(needs.files.iter().cloned());
         interests.modules.extend(needs.loadable.iter().cloned());
+        if needs.find_multipaths.is_some() {
+            interests.files.push(HostPath::from(CONF));
+            interests.dirs.push(HostPath::from(DIRECTORY));
+        }
+    }
+    interests
+}
+
+/// What has to be known once directories are.
+pub(super) fn late(facts: &Facts) -> Interests {
+    let mut interests = Interests::default();
+    if facts.demand.drivers.iter().any(|one| one.needs.find_multipaths.is_some()) {
+        interests.files.extend(multipath::more_files(facts));
     }
     interests
 }
@@ -121,6 +137,7 @@ fn lacks(facts: &Facts, settings: &Settings, packages: &Packages, needs: &Protoc
         }
     }
     lacks.extend(needs.services.iter().filter_map(|service| stopped(facts, packages, service)));
+    lacks.extend(needs.find_multipaths.as_deref().and_then(|wanted| find_multipaths(facts, wanted)));
     for path in &needs.files {
         if matches!(facts.file(path), FileFact::Absent) {
             let what = format!("{path} does not exist");
@@ -158,6 +175,28 @@ fn stopped(facts: &Facts, packages: &Packages, service: &str) -> Option<Lack> {
         _ if !lasts => lack(format!("{unit} is not enabled"), format!("run {enable}")),
         _ => None,
     }
+}
+
+/// Another value of find_multipaths than the driver asks for, where multipathd is installed.
+fn find_multipaths(facts: &Facts, wanted: &str) -> Option<Lack> {
+    if !facts.units.get(&UnitName::from(multipath::SERVICE)).usable() {
+        return None;
+    }
+    let is = match multipath::find_multipaths(facts) {
+        FindMultipaths::Set(mode, _) if mode.name() == wanted => return None,
+        FindMultipaths::Set(mode, place) => format!("find_multipaths is {} ({place})", mode.name()),
+        FindMultipaths::Unset => "find_multipaths is not set".to_owned(),
+        FindMultipaths::Unknown(doubt) => format!("find_multipaths is not known ({doubt})"),
+    };
+    Some(Lack {
+        what: format!("{is}, and {wanted} is wanted"),
+        remedy: format!(
+            "run mkdir -p {DIRECTORY} && printf 'defaults {{\\n    find_multipaths {wanted}\\n}}\\n' >{DIRECTORY}/zz-csi.conf && \
+             systemctl reload {}",
+            multipath::SERVICE
+        ),
+        needed: false,
+    })
 }
 
 /// How the host is prepared for a driver with several protocols.

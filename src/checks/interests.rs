@@ -39,5 +39,7 @@ pub fn units(facts: &Facts) -> Vec<UnitName> {
 
 /// What can be named once directories are known.
 pub fn late(facts: &Facts) -> Interests {
-    nfs::late(facts)
+    let mut interests = nfs::late(facts);
+    interests.extend(driver_needs::late(facts));
+    interests
 }

@@ -82,6 +82,17 @@ pub fn verdict_with_drop_in(facts: &Facts) -> Verdict {
     configuration.verdict()
 }
 
+/// The files of [`DIRECTORY`] that multipathd reads.
+pub fn more_files(facts: &Facts) -> Vec<HostPath> {
+    let directory = HostPath::from(DIRECTORY);
+    match facts.dirs.get(&directory) {
+        Some(DirFact::Directory { entries, .. }) => {
+            entries.iter().filter(|name| name.ends_with(b".conf")).map(|name| directory.join(name)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The effective value of `find_multipaths` on the host with these facts, which have to hold
 /// [`CONF`], [`DIRECTORY`] and the files in it.
 pub fn find_multipaths(facts: &Facts) -> FindMultipaths {

@@ -3,10 +3,11 @@
 
 use super::files::{Kind, place, retire};
 use crate::iscsi::multipath::rules::Verdict;
-use crate::iscsi::multipath::{CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, verdict, verdict_with_drop_in};
+use crate::iscsi::multipath::{
+    CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, more_files, verdict, verdict_with_drop_in,
+};
 use crate::model::asked::Interests;
 use crate::model::facts::{Facts, Init};
-use crate::model::file::DirFact;
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, StepId};
 use crate::model::unit::{ActiveState, UnitName};
@@ -30,11 +31,7 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
         return;
     }
     interests.units.push(unit);
-    let directory = HostPath::from(DIRECTORY);
-    if let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(&directory) {
-        let conf = entries.iter().filter(|name| name.ends_with(b".conf"));
-        interests.files.extend(conf.map(|name| directory.join(name)));
-    }
+    interests.files.extend(more_files(facts));
 }
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {

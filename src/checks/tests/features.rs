@@ -175,7 +175,33 @@ pub(super) const CASES: &[Case] = &[
         "multipathd.service does not run",
         "run systemctl enable --now multipathd.service",
     ),
-    ("driver-needs", |h| h.array(ActiveState::Active), Pass, "csi.trident.netapp.io (iscsi)", ""),
+    (
+        "driver-needs",
+        |h| {
+            h.array(ActiveState::Active);
+            h.write("/etc/multipath.conf", "defaults {\n find_multipaths on\n}\n");
+        },
+        Warn,
+        "find_multipaths is yes (/etc/multipath.conf:2), and no is wanted",
+        "find_multipaths no",
+    ),
+    (
+        "driver-needs",
+        |h| h.array(ActiveState::Active),
+        Warn,
+        "find_multipaths is not set",
+        "systemctl reload multipathd",
+    ),
+    (
+        "driver-needs",
+        |h| {
+            h.array(ActiveState::Active);
+            h.write("/etc/multipath.conf", "defaults {\n find_multipaths no\n}\n");
+        },
+        Pass,
+        "csi.trident.netapp.io (iscsi)",
+        "",
+    ),
     (
         "driver-needs",
         |h| {

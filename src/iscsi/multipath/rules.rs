@@ -175,6 +175,19 @@ pub enum Mode {
     Strict,
 }
 
+impl Mode {
+    /// The value, in the form that all versions know.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "no",
+            Self::On => "yes",
+            Self::Greedy => "greedy",
+            Self::Smart => "smart",
+            Self::Strict => "strict",
+        }
+    }
+}
+
 /// What the files say of `find_multipaths`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FindMultipaths {
