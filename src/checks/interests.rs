@@ -1,6 +1,6 @@
 //! Pure: what the checks want to know that no decision asks for.
 
-use super::{driver_needs, kernel, nfs, programs};
+use super::{driver_needs, kernel, nfs, programs, record_modes};
 use crate::model::asked::Interests;
 use crate::model::demand::Demand;
 use crate::model::facts::{Facts, Machine};
@@ -16,6 +16,9 @@ pub fn early(machine: &Machine, demand: &Demand, settings: &Settings, profile: &
     }
     kernel::interests(machine, demand, &mut interests);
     interests.extend(driver_needs::interests(demand));
+    if demand.iscsi.is_needed() {
+        record_modes::interests(&mut interests);
+    }
     let features = &settings.features;
     if features.rwx {
         nfs::interests(machine, &mut interests);

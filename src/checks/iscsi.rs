@@ -2,7 +2,7 @@
 
 use super::contract::few;
 use super::newer::Place;
-use super::{daemon, programs};
+use super::{daemon, programs, record_modes};
 use crate::iscsi::conf::{Conf, Line};
 use crate::iscsi::initiator::{self, Naming};
 use crate::iscsi::on_host::{Daemon, advice, daemon as unit_of};
@@ -55,6 +55,7 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
         });
     }
     findings.extend(daemon::records(facts, settings));
+    findings.extend(record_modes::check(facts, place));
     findings.extend(daemon::multipathd(facts, settings));
     findings
 }

@@ -29,6 +29,7 @@ mod own_kernel;
 pub mod picture;
 mod programs;
 mod receipt;
+mod record_modes;
 mod restart;
 mod stacked;
 mod system;

@@ -9,6 +9,7 @@ use super::walk::Last;
 use crate::model::facts::{IscsiState, Mode, Module, NodeRecord};
 use crate::model::path::HostPath;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket};
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 /// The kernel lists its sessions here while scsi_transport_iscsi is loaded.
@@ -17,6 +18,10 @@ const SESSIONS: &str = "/sys/class/iscsi_session";
 const TRANSPORTS: &str = "/sys/class/iscsi_transport";
 /// How long a driver may take from a record to a session.
 const SETTLING: Duration = Duration::from_secs(15 * 60);
+/// The directories of open-iscsi's database that hold directories (open-iscsi, usr/idbm.h).
+const DATABASE: [&str; 6] = ["nodes", "send_targets", "static", "isns", "slp", "fw"];
+/// As many files and directories of it are looked at.
+const DIRECTORIES: usize = 10_000;
 /// The abstract name at which iscsid listens (open-iscsi, usr/mgmt_ipc.h).
 const DAEMON: &[u8] = b"ISCSIADM_ABSTRACT_NAMESPACE";
 
@@ -26,15 +31,43 @@ impl Host {
     pub fn iscsi(&self, proc: Option<&Proc<'_>>, tcp: Module, nodes: &[HostPath]) -> IscsiState {
         let mut records: Vec<NodeRecord> = nodes.iter().flat_map(|nodes| self.node_records(nodes)).collect();
         records.sort_by(|a, b| a.path.cmp(&b.path));
+        let unsearchable = self.unsearchable(nodes);
         if self.mode() == Mode::Offline {
-            return IscsiState { records, ..IscsiState::default() };
+            return IscsiState { records, unsearchable, ..IscsiState::default() };
         }
         IscsiState {
             sessions: self.iscsi_sessions(),
             control: self.iscsi_control(tcp),
             listening: proc.and_then(|proc| self.iscsid_listens(proc)),
             records,
+            unsearchable,
         }
+    }
+
+    /// The directories of records without the owner's search bit, those above first.
+    fn unsearchable(&self, nodes: &[HostPath]) -> Vec<HostPath> {
+        let roots = nodes.iter().filter_map(HostPath::parent).collect::<BTreeSet<_>>();
+        let all = roots.iter().flat_map(|root| DATABASE.map(|name| root.join(name)));
+        let mut unvisited: Vec<(HostPath, usize)> = all.map(|path| (path, 0)).collect();
+        let mut found = Vec::new();
+        let mut seen = 0;
+        while let Some((path, depth)) = unvisited.pop() {
+            seen += 1;
+            if seen > DIRECTORIES {
+                break;
+            }
+            let Ok(Some(Meta { kind: Kind::Directory, mode, .. })) = self.meta(&path) else { continue };
+            if mode & 0o100 == 0 {
+                found.push(path.clone());
+            }
+            // TARGET, and below it PORTAL, which is a directory where it has a record for each interface.
+            if depth < 2 {
+                let names = self.list(&path).unwrap_or_default();
+                unvisited.extend(names.iter().map(|name| (path.join(name), depth + 1)));
+            }
+        }
+        found.sort();
+        found
     }
 
     /// The targets that sessions are up to.
@@ -135,5 +168,40 @@ impl Host {
             let changed = self.walk(&path, Last::Keep).ok().and_then(|walked| walked.found);
             changed.zip(long_ago).is_some_and(|(stat, then)| stat.st_mtime < then)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    #[test]
+    fn directories_of_records_without_a_search_bit_are_found_at_each_depth_and_files_are_not() {
+        let tree = tempfile::tempdir().unwrap();
+        let at = |path: &str| tree.path().join("var/lib/iscsi").join(path);
+        for path in
+            ["nodes/a/10.0.0.1,3260,1", "nodes/b/10.0.0.1,3260,1", "send_targets/10.0.0.1,3260", "ifaces"]
+        {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        fs::write(at("nodes/a/10.0.0.1,3260,1/default"), "x").unwrap();
+        fs::write(at("nodes/c"), "x").unwrap();
+        symlink("../../nodes/a/10.0.0.1,3260,1", at("send_targets/10.0.0.1,3260/a,10.0.0.1,3260,1,default"))
+            .unwrap();
+        for path in ["nodes/a/10.0.0.1,3260,1", "nodes/b", "send_targets/10.0.0.1,3260"] {
+            fs::set_permissions(at(path), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        let host = Host::open(Some(tree.path())).unwrap();
+        let nodes = ["/etc/iscsi/nodes", "/var/lib/iscsi/nodes"].map(HostPath::from);
+        let found: Vec<String> =
+            host.iscsi(None, Module::Unknown, &nodes).unsearchable.iter().map(ToString::to_string).collect();
+        let mut expected = vec!["/var/lib/iscsi/nodes/a/10.0.0.1,3260,1", "/var/lib/iscsi/nodes/b"];
+        expected.push("/var/lib/iscsi/send_targets/10.0.0.1,3260");
+        assert_eq!(found, expected);
+        for path in ["nodes/a/10.0.0.1,3260,1", "nodes/b", "send_targets/10.0.0.1,3260"] {
+            fs::set_permissions(at(path), fs::Permissions::from_mode(0o700)).unwrap();
+        }
     }
 }

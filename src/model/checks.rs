@@ -15,6 +15,7 @@ pub const CHECKS: [(&str, &str); 42] = [
     ("iscsid-reachable", "whether somebody listens where iscsiadm looks for iscsid"),
     ("kernel-module-NAME", "whether a kernel module that volumes need is there and loaded"),
     ("stale-iscsi-records", "whether open-iscsi remembers targets that no session is up to"),
+    ("iscsi-record-modes", "whether SELinux lets iscsiadm into each directory of records"),
     ("multipathd", "whether multipathd would take the disks that Longhorn brings"),
     ("nfs-client", "whether mount.nfs is installed (features.rwx)"),
     ("nfs-version", "whether NFS 4.1 can be used, and is by default (features.rwx)"),

@@ -66,6 +66,8 @@ pub struct IscsiState {
     pub listening: Option<bool>,
     /// The targets that open-iscsi keeps records of.
     pub records: Vec<NodeRecord>,
+    /// Directories of open-iscsi's database whose owner may not search them.
+    pub unsearchable: Vec<HostPath>,
 }
 
 /// What open-iscsi remembers of a target: `nodes/TARGET/PORTAL…` (open-iscsi, idbm.c).

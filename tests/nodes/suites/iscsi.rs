@@ -324,3 +324,32 @@ fn records_that_a_crash_left_without_content_are_told_and_removed_by_the_printed
          found pass; [ -z \"$(ls $nodes)\" ]; nothing_planned",
     );
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn directories_of_records_without_a_search_bit_are_told_under_selinux_and_opened_by_the_printed_command() {
+    container().shared_root().run(
+        "broken_node; install_program; csihost apply
+         found() { (csihost check || :) 2>/dev/null | grep \"^$1  iscsi-record-modes \"; }
+         repair() { eval \"$( (csihost check || :) 2>/dev/null | grep -o \"run $1 .*; then \" | sed 's/^run //; s/; then $//')\"; }
+         nodes=/var/lib/iscsi/nodes; targets=/var/lib/iscsi/send_targets
+         # As open-iscsi 2.1.4 makes them.
+         for name in \"iqn.2021-05.com.example:it's\" iqn.2019-10.io.longhorn:b; do
+             mkdir -p \"$nodes/$name/192.0.2.1,3260,1\"; echo x >\"$nodes/$name/192.0.2.1,3260,1/default\"
+             chmod 600 \"$nodes/$name/192.0.2.1,3260,1\" \"$nodes/$name\"
+         done
+         mkdir -p $targets/192.0.2.1,3260; chmod 600 $targets/192.0.2.1,3260 $nodes; chmod 750 $targets
+         if found WARN; then fail 'SELinux is not there'; fi
+         mount -o remount,rw /sys; mkdir -p /sys/fs/selinux
+         echo 0 >/sys/fs/selinux/enforce; if found WARN; then fail 'it is permissive'; fi
+         echo 1 >/sys/fs/selinux/enforce; found WARN | grep -F \"$nodes, $nodes/iqn.2019-10.io.longhorn:b, \"
+         repair chmod
+         if found WARN; then fail 'they are open now'; fi
+         [ \"$(stat -c %a $nodes $targets $targets/*)\" = \"$(printf '700\\n750\\n700')\" ]
+         for n in $(seq 20); do mkdir -m 600 $nodes/iqn.2021-05.com.example:$n; done
+         found WARN | grep 'and 12 more'
+         repair find
+         if found WARN; then fail 'all are open now'; fi
+         find $nodes -type f -perm -u=x | grep . && fail 'a file'; :",
+    );
+}
