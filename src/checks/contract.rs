@@ -291,7 +291,7 @@ mod tests {
         RuntimeProcess {
             pid: 500,
             name: name.to_owned(),
-            unit: UnitName::from("docker.service"),
+            unit: UnitName::from(if name == "dockerd" { "docker.service" } else { "containerd.service" }),
             sandbox: None,
             mounts: own.map(table),
             with_kubelet: false,

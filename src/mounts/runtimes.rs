@@ -13,6 +13,8 @@ use crate::model::mount::{Mount, MountTable};
 use crate::model::path::HostPath;
 use crate::model::runtime::RuntimeProcess;
 use crate::model::sandbox::Setting;
+use crate::model::unit::UnitName;
+use std::collections::BTreeSet;
 
 /// A runtime with a mount namespace of its own that hands no mounts to the kubelet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,7 @@ pub struct CutOff<'a> {
     pub runtime: &'a RuntimeProcess,
     /// The mount of its namespace on which the kubelet's `pods` lies.
     pub mount: &'a Mount,
-    /// True if this is sure to be the kubelet's runtime: no other one runs.
+    /// True if this is sure to be the kubelet's runtime: no other kind runs, or the kubelet's shim for it does.
     pub only: bool,
 }
 
@@ -42,8 +44,16 @@ pub fn cut_off<'a>(
     let hosts_name = root.map(|root| root.join("pods"));
     let Some(name) = own_name.clone().or_else(|| hosts_name.clone()) else { return Vec::new() };
     let Some(pods) = place(theirs, name.as_bytes()) else { return Vec::new() };
-    let only = runtimes.iter().all(|one| runtimes.iter().all(|other| same_kind(&one.name, &other.name)));
-    let judged = runtimes.iter().filter_map(|runtime| {
+    let unit = kubelet.and_then(|kubelet| kubelet.unit.as_ref());
+    // Beside the runtime that comes with the kubelet (k3s, MicroK8s), others are nobody's.
+    let comes_with = |runtime: &&RuntimeProcess| unit.is_some_and(|unit| is_one_product(unit, &runtime.unit));
+    let own: Vec<&RuntimeProcess> = runtimes.iter().filter(comes_with).collect();
+    let asked = if own.is_empty() { runtimes.iter().collect() } else { own };
+    let kinds: BTreeSet<Option<&str>> = asked.iter().map(|runtime| kind(runtime)).collect();
+    // The kubelet has no use for cri-dockerd but docker.
+    let docker = asked.iter().any(|runtime| runtime.name == "cri-dockerd");
+    let judged = asked.into_iter().filter_map(|runtime| {
+        let only = kinds.len() == 1 || (docker && kind(runtime) == Some("docker"));
         let table = runtime.mounts.as_ref()?;
         let names = own_name.iter().chain(&hosts_name);
         let own =
@@ -54,12 +64,19 @@ pub fn cut_off<'a>(
     judged.collect()
 }
 
-/// True for daemons that create containers together: dockerd and its containerd are two kinds, since a kubelet may use
-/// either of them.
-fn same_kind(one: &str, other: &str) -> bool {
-    const KINDS: [&str; 3] = ["containerd", "docker", "crio"];
-    let kind = |name: &str| KINDS.into_iter().find(|kind| name.contains(kind));
-    kind(one) == kind(other)
+/// Daemons that create containers together. dockerd and a containerd with a unit of its own are two kinds, since a kubelet may
+/// use either.
+fn kind(runtime: &RuntimeProcess) -> Option<&'static str> {
+    match runtime.unit.as_str() {
+        "docker.service" => Some("docker"),
+        _ => ["docker", "containerd", "crio"].into_iter().find(|kind| runtime.name.contains(kind)),
+    }
+}
+
+/// True if one unit runs both the kubelet and the runtime, or both are services of one snap.
+fn is_one_product(kubelet: &UnitName, runtime: &UnitName) -> bool {
+    let snap = |unit: &UnitName| Some(unit.as_str().strip_prefix("snap.")?.split('.').next()?.to_owned());
+    kubelet == runtime || (snap(kubelet).is_some() && snap(kubelet) == snap(runtime))
 }
 
 /// True if a container runtime of the host is in the kubelet's mount namespace, which is not the host's: a volume of the type
@@ -194,7 +211,14 @@ mod tests {
     fn the_kubelets_runtime_is_not_certain_where_two_kinds_run() {
         let all = [runtime("dockerd", Some(" master:1")), runtime("containerd", None)];
         assert_eq!(names(&all, &kubelet(None)), [("dockerd".to_owned(), false)]);
-        let all = [runtime("dockerd", Some(" master:1")), runtime("cri-dockerd", None)];
+        let [docker, containerd] = all;
+        let of_docker = |name: &str| RuntimeProcess {
+            unit: UnitName::from("docker.service"),
+            ..runtime(name, Some(" master:1"))
+        };
+        let both = [of_docker("dockerd"), of_docker("docker-containerd")];
+        assert!(names(&both, &kubelet(None)).iter().all(|(_, only)| *only));
+        let all = [docker, containerd, runtime("cri-dockerd", None)];
         assert_eq!(names(&all, &kubelet(None)), [("dockerd".to_owned(), true)]);
     }
 
@@ -206,6 +230,22 @@ mod tests {
         // The kubelet is hidden, and the runtime in a second namespace beside it.
         let found = names(&[runtime("crio", Some(" shared:91 master:1"))], &kubelet(Some(own)));
         assert_eq!(found, [("crio".to_owned(), true)]);
+    }
+
+    #[test]
+    fn beside_the_runtime_that_comes_with_the_kubelet_others_are_nobodys() {
+        let docker = || runtime("dockerd", Some(" master:1"));
+        for (kubelets, own) in [
+            ("k3s.service", "k3s.service"),
+            ("snap.microk8s.daemon-kubelite.service", "snap.microk8s.daemon-containerd.service"),
+        ] {
+            let kubelet = Publisher { unit: UnitName::parse(kubelets).ok(), ..kubelet(None) };
+            let unit = UnitName::parse(own).unwrap();
+            let containerd = RuntimeProcess { unit: unit.clone(), ..runtime("containerd", None) };
+            assert_eq!(names(&[docker(), containerd], &kubelet), [], "{own}");
+            let cut = RuntimeProcess { unit, ..runtime("containerd", Some(" master:1")) };
+            assert_eq!(names(&[docker(), cut], &kubelet), [("containerd".to_owned(), true)], "{own}");
+        }
     }
 
     #[test]
