@@ -132,3 +132,31 @@ fn a_link_in_the_place_of_the_kubelets_pods_is_told_with_the_mount_that_takes_it
          {after}"
     ));
 }
+
+#[test]
+#[ignore = "boots a node: make node"]
+fn a_private_root_in_a_namespace_that_kubelet_and_runtime_share_is_made_shared_there() {
+    container().shared_root().run(&format!(
+        "{STANDARD}
+         systemctl stop kubelet; cp /bin/sleep /usr/local/bin/containerd; mkdir -p /srv/k /run/own; mount --bind /run/own /run/own
+         mount --make-private /run/own; touch /run/own/mnt
+         # As snapd does for a strictly confined snap.
+         unshare --mount=/run/own/mnt --propagation slave sh -e -c \\
+             'mount --bind /srv/k /var/lib/kubelet; mount --make-private /var/lib/kubelet'
+         for unit in kubelet containerd; do
+             mkdir -p /etc/systemd/system/$unit.service.d
+             command=/usr/bin/kubelet; [ $unit = kubelet ] || command='/usr/local/bin/containerd infinity'
+             printf '[Service]\nType=exec\nExecStart=\nExecStart=/usr/bin/nsenter --mount=/run/own/mnt %s\n' \"$command\" \
+                 >/etc/systemd/system/$unit.service.d/root.conf
+         done
+         printf '[Service]\n' >/etc/systemd/system/containerd.service
+         systemctl daemon-reload; systemctl start kubelet containerd
+         for try in $(seq 50); do if found FAIL mount-propagation; then break; fi; sleep 0.2; done
+         csihost check >checked || :
+         grep 'none is needed: the kubelet and its container runtime have /var/lib/kubelet' checked
+         if grep 'its container has' checked; then fail 'there is no container'; fi; nothing_planned
+         # As the remedy says.
+         eval \"$(grep -o 'nsenter --target [0-9]* --mount mount --make-rshared [^ ,]*' checked)\"
+         found pass mount-propagation; nothing_planned"
+    ));
+}
