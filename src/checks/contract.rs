@@ -1,7 +1,7 @@
 //! Pure: whether the volumes that CSI plugins mount reach the kubelet.
 
 use super::kubelet_unit;
-use crate::model::bytes::shown;
+use crate::model::bytes::{shell_word, shown};
 use crate::model::contract::{Contract, Propagation, Publisher, Seen};
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
@@ -246,8 +246,9 @@ fn as_the_kubelet_sees_it(facts: &Facts) -> Option<Finding> {
             }
             Some(_) => share_in_namespace(kubelet, &point),
             None => format!(
-                "run mount --make-rshared {point}, then restart the pods of CSI plugins. It lasts until the next \
-                 boot; a kubelet shares its root by itself when it starts, so find what made it private since"
+                "run mount --make-rshared {}, then restart the pods of CSI plugins. It lasts until the next \
+                 boot; a kubelet shares its root by itself when it starts, so find what made it private since",
+                shell_word(&point)
             ),
         }),
     )

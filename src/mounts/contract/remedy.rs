@@ -6,7 +6,7 @@ use super::super::plugins::believed_root;
 use super::super::resolve::{beneath, place, same_directory};
 use super::super::runtimes::{self, share_in_namespace, shares_namespace};
 use super::Pair;
-use crate::model::bytes::shown;
+use crate::model::bytes::{shell_word, shown};
 use crate::model::contract::Seen;
 use crate::model::mount::Mount;
 
@@ -165,9 +165,10 @@ fn propagation(pair: &Pair<'_>, apply_shares: bool) -> String {
             format!("make the mount that covers {root} shared: run csihost apply, then restart {}", whom(pair))
         }
         (None, _) => format!(
-            "make the mount that covers {root} shared: run mount --make-rshared {point}, then restart {}. It lasts \
+            "make the mount that covers {root} shared: run mount --make-rshared {}, then restart {}. It lasts \
              until the next boot; a kubelet shares its root by itself when it starts, so find what made it private \
              since",
+            shell_word(&point),
             whom(pair)
         ),
         (Some(_), None) if in_container => format!(
