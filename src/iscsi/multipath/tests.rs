@@ -1,3 +1,5 @@
+//! Tests of the reading of multipath.conf on whole hosts.
+
 use super::rules::{Doubt, Kind, List, Mode, Place};
 use super::*;
 use crate::model::facts::{Init, Mode as Whence};
