@@ -120,6 +120,8 @@ fn named(one: &DriverNeeds) -> String {
 
 /// What the host lacks of the needs of one protocol.
 fn lacks(facts: &Facts, settings: &Settings, packages: &Packages, needs: &ProtocolNeeds) -> Vec<Lack> {
+    let stopped: Vec<Lack> =
+        needs.services.iter().filter_map(|service| stopped(facts, packages, service)).collect();
     let mut lacks = Vec::new();
     if !programs::ignored(settings, packages) {
         let there = |program: &str| program_paths(program).iter().any(|path| facts.programs.contains(path));
@@ -129,14 +131,15 @@ fn lacks(facts: &Facts, settings: &Settings, packages: &Packages, needs: &Protoc
         let all = all.chain(recommended.iter().map(|program| (program, false)));
         for (program, needed) in all.filter(|(program, _)| !there(program)) {
             let names = packages.with_program(program);
-            lacks.push(Lack {
-                what: format!("{program} is not installed"),
-                remedy: programs::remedy(facts, settings, packages, &names),
-                needed,
-            });
+            let remedy = programs::remedy(facts, settings, packages, &names);
+            // It comes with the package of a service that is not there either.
+            if stopped.iter().any(|lack| lack.remedy.starts_with(&format!("{remedy}, then "))) {
+                continue;
+            }
+            lacks.push(Lack { what: format!("{program} is not installed"), remedy, needed });
         }
     }
-    lacks.extend(needs.services.iter().filter_map(|service| stopped(facts, packages, service)));
+    lacks.extend(stopped);
     lacks.extend(needs.find_multipaths.as_deref().and_then(|wanted| find_multipaths(facts, wanted)));
     for path in &needs.files {
         if matches!(facts.file(path), FileFact::Absent) {

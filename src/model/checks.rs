@@ -1,7 +1,7 @@
 //! The names of all checks.
 
 /// Every check: its stable name, and what it asks. The manual has this table too.
-pub const CHECKS: [(&str, &str); 42] = [
+pub const CHECKS: [(&str, &str); 43] = [
     ("os-profile", "whether an os-profile was made for this system"),
     ("systemd", "whether systemd answers"),
     ("hostname", "whether the node's name can be the name of a Kubernetes node, and of this one alone"),

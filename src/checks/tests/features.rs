@@ -165,7 +165,7 @@ pub(super) const CASES: &[Case] = &[
         "driver-needs",
         |h| h.driver("csi.trident.netapp.io"),
         Warn,
-        "csi.trident.netapp.io (iscsi): multipath is not installed, multipathd is not installed",
+        "csi.trident.netapp.io (iscsi): multipathd.service is not installed",
         "install multipath-tools",
     ),
     (
