@@ -231,12 +231,12 @@ impl Prober<'_> {
                 .map(|to| untried(from, std::slice::from_ref(to), "its process is gone"))
                 .collect());
         };
-        if !door.mount(&from.path, self.pair)? {
+        let Some(mounted) = door.mount(&from.path, self.pair)? else {
             let why = "it has other files there than the host has";
             return Ok(to.iter().map(|to| untried(from, std::slice::from_ref(to), why)).collect());
-        }
+        };
         let seen: Vec<bool> = to.iter().map(|(to, _)| self.sees(to)).collect();
-        door.unmount(&from.path)?;
+        door.unmount(&from.path, &mounted)?;
         let trial = |((to, expected), seen): (&(Party, bool), bool)| Trial {
             from: from.clone(),
             to: to.clone(),
