@@ -20,7 +20,7 @@ use crate::model::unit::{ActiveState, FileState, UnitName, UnitState};
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::plan::{self, UNITS, gate};
 use crate::report::journal;
-use crate::systemd::{Rights, ServiceManager, Systemd, Transient};
+use crate::systemd::{Patience, Rights, ServiceManager, Systemd, Transient};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -30,7 +30,7 @@ const VERB: &str = "gate";
 /// The variable with the [`Order`]; without it all gates are meant.
 const ORDER: &str = "CSIHOST_GATE";
 /// Some mounts are milliseconds; a node under load may be slow.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 /// All of it is root's: nothing else is needed.
 const RIGHTS: Rights = Rights { capabilities: &["sys_admin"] };
 /// The agent.
@@ -82,7 +82,7 @@ async fn run<M: ServiceManager>(host: &Host, manager: &mut M, way: Way, gates: &
         description: format!("{} the gate of {} for csihost", way.word(), drivers(gates).join(", ")),
         commands: vec![(own, vec![VERB.to_owned(), way.word().to_owned()])],
         environment: vec![(ORDER.to_owned(), serde_json::to_string(&order)?)],
-        patience: PATIENCE,
+        patience: Patience::Limit(LIMIT),
         rights: Some(RIGHTS),
     };
     let unit =

@@ -10,7 +10,7 @@ use crate::model::path::HostPath;
 use crate::model::receipt::Changed;
 use crate::model::unit::UnitName;
 use crate::mounts::{mountinfo, resolve};
-use crate::systemd::{Rights, ServiceManager, Transient};
+use crate::systemd::{Patience, Rights, ServiceManager, Transient};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ const VERB: &str = "graft-into";
 const ORDER: &str = "CSIHOST_GRAFT";
 
 /// Entering a namespace and two mounts are milliseconds; a container under load may be slow.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(20);
 
 /// setns(2) and open_tree(2) take CAP_SYS_ADMIN, chroot(2) CAP_SYS_CHROOT, and /proc/PID of a process
 /// with more rights than these CAP_SYS_PTRACE; directories of the container may be anybody's.
@@ -51,7 +51,7 @@ async fn run<M: ServiceManager>(host: &Host, manager: &mut M, graft: &Graft, und
         commands: vec![(own, arguments)],
         // Not an argument: those are in errors.
         environment: vec![(ORDER.to_owned(), serde_json::to_string(graft)?)],
-        patience: PATIENCE,
+        patience: Patience::Limit(LIMIT),
         rights: Some(RIGHTS),
     };
     // One for each process: of several plugins none waits for another.

@@ -8,7 +8,7 @@ use crate::model::path::HostPath;
 use crate::model::receipt::{Changed, PendingReboot};
 use crate::model::unit::UnitName;
 use crate::report::{journal, notify};
-use crate::systemd::{ServiceManager, Transient};
+use crate::systemd::{Patience, ServiceManager, Transient};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use std::time::Duration;
 const UNIT: &str = "csihost-install.service";
 /// How long it may take over a slow line before csihost no longer waits; it goes on by itself.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+
+/// How long it may go on, before systemd ends it. A package that is configured may wait for a disk.
+const LIMIT: Duration = Duration::from_secs(60 * 60);
 
 impl<M: ServiceManager> Writer<'_, M> {
     /// Installs packages, and notes that it was csihost.
@@ -30,7 +33,7 @@ impl<M: ServiceManager> Writer<'_, M> {
             description: format!("Install {packages} for csihost"),
             commands,
             environment: install.environment.clone(),
-            patience: PATIENCE,
+            patience: Patience::GoesOn(PATIENCE, LIMIT),
             rights: None,
         };
         let changed = Changed::Installed { packages: install.packages.clone() };

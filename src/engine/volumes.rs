@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::model::facts::Init;
 use crate::model::unit::UnitName;
 use crate::mounts::resolve;
-use crate::systemd::{Rights, ServiceManager, Systemd, Transient};
+use crate::systemd::{Patience, Rights, ServiceManager, Systemd, Transient};
 use anyhow::{Context, Result, bail};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const VERB: &str = "unmount-volume";
 /// The variable that names pod and volume.
 const ORDER: &str = "CSIHOST_VOLUME";
 /// A file system writes what it has not written yet.
-const PATIENCE: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(60);
 /// As many mounts over each other are unmounted at one point.
 const LAYERS: usize = 16;
 /// umount(2) takes CAP_SYS_ADMIN; all processes are looked at, as the agent does.
@@ -38,7 +38,7 @@ pub(super) async fn unmount_volume<M: ServiceManager>(
         description: format!("Unmount volume {volume} of a pod that is gone for csihost"),
         commands: vec![(own::program(host)?, vec![VERB.to_owned()])],
         environment: vec![(ORDER.to_owned(), serde_json::to_string(&(pod, volume))?)],
-        patience: PATIENCE,
+        patience: Patience::Limit(LIMIT),
         rights: Some(RIGHTS),
     };
     let unit = UnitName::from("csihost-unmount-volume.service");

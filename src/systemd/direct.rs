@@ -313,7 +313,7 @@ impl<T: DirectHost> ServiceManager for Direct<T> {
 
     async fn run(&mut self, unit: &UnitName, what: &Transient) -> Result<(), ManagerError> {
         let attempt = || Attempt::Run { unit: unit.clone(), command: what.command() };
-        let end = Instant::now() + what.patience;
+        let end = Instant::now() + what.patience.wait();
         for (program, arguments) in &what.commands {
             if !self.host.is_live() {
                 return Err(Fault::NotOffline).during(attempt);

@@ -2,7 +2,7 @@
 
 use super::direct::{Direct, DirectHost, Ended, Service};
 use super::error::{Fault, ManagerError};
-use super::{ServiceManager as _, StopMode, Transient, UnitTree};
+use super::{Patience, ServiceManager as _, StopMode, Transient, UnitTree};
 use crate::model::path::HostPath;
 use crate::model::unit::{ActiveState, FileState, LoadState, UnitName};
 use std::cell::RefCell;
@@ -218,7 +218,7 @@ async fn commands_run_one_after_the_other_until_one_fails() {
         description: String::new(),
         commands: vec![command(&["update"]), command(&["install", "a"])],
         environment: vec![],
-        patience: Duration::from_secs(1),
+        patience: Patience::Limit(Duration::from_secs(1)),
     };
     let error = said(daemon(&host).run(&unit(), &what).await.unwrap_err());
     assert!(error.contains("it ended with exit status 1: the last line"), "{error}");

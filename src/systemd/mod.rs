@@ -37,7 +37,7 @@ pub use error::{Attempt, Fault, ManagerError};
 pub use manager::Systemd;
 pub use offline::{Offline, UnitTree};
 pub use signals::Signals;
-pub use transient::{Rights, Transient};
+pub use transient::{Patience, Rights, Transient};
 
 /// How a unit is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,10 +17,53 @@ pub struct Transient {
     pub commands: Vec<(HostPath, Vec<String>)>,
     /// Variables that are set.
     pub environment: Vec<(String, String)>,
-    /// How long all of it may take; what takes longer is left to go on.
-    pub patience: Duration,
+    /// How long csihost waits for the end of all commands.
+    pub patience: Patience,
     /// What it may do; without, all that root may.
     pub rights: Option<Rights>,
+}
+
+/// Time limits of commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// systemd ends each command that takes longer, and csihost waits for that.
+    Limit(Duration),
+    /// csihost waits so long, and the commands go on: a package manager that is ended leaves half a package. systemd ends
+    /// each command only after the second time.
+    GoesOn(Duration, Duration),
+}
+
+/// How long a command that systemd ends has, first after SIGTERM and then after SIGKILL. A process that waits for a mount
+/// beyond SIGKILL is left behind.
+const LAST: Duration = Duration::from_secs(2);
+/// How long systemd may be late.
+const LATE: Duration = Duration::from_secs(6);
+
+impl Patience {
+    /// How long csihost waits.
+    pub(super) fn wait(self) -> Duration {
+        match self {
+            Self::Limit(limit) => limit + 2 * LAST + LATE,
+            Self::GoesOn(wait, _) => wait,
+        }
+    }
+
+    /// How long one command may take.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Limit(limit) | Self::GoesOn(_, limit) => limit,
+        }
+    }
+
+    /// TimeoutStartSec= and TimeoutStopSec= (systemd.service(5)), in microseconds.
+    fn properties(self) -> Properties<'static> {
+        let usec = |time: Duration| Variant::from(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+        let mut properties = vec![("TimeoutStartUSec", usec(self.limit()))];
+        if matches!(self, Self::Limit(_)) {
+            properties.push(("TimeoutStopUSec", usec(LAST)));
+        }
+        properties
+    }
 }
 
 /// What a command may do of what root may.
@@ -68,6 +111,19 @@ impl Systemd {
             }
             outcome => outcome,
         };
+        let outcome = match (outcome, what.patience) {
+            (Err(Fault::Job { result, detail: Some(detail) }), _) if detail == TIMED_OUT => {
+                let detail =
+                    format!("systemd ended it after its limit of {} s", what.patience.limit().as_secs());
+                Err(Fault::Job { result, detail: Some(detail) })
+            }
+            // A systemd that does not know the limit. Its end is not waited for.
+            (Err(fault @ Fault::JobTimeout { .. }), Patience::Limit(_)) => {
+                let _ = self.bus.manager("StopUnit", &(unit.as_str(), "replace")).await;
+                Err(fault)
+            }
+            (outcome, _) => outcome,
+        };
         self.release(unit, &outcome).await;
         outcome
     }
@@ -76,10 +132,11 @@ impl Systemd {
         &mut self,
         unit: &UnitName,
         what: &Transient,
-        collect: bool,
+        is_new: bool,
     ) -> Result<(), Fault> {
         let mut properties = properties(what)?;
-        if collect {
+        if is_new {
+            properties.extend(what.patience.properties());
             // Remembered until csihost has learnt how it ended, and no longer: RefUnit, which goes out
             // with every job, comes before there is a unit.
             properties.push(("AddRef", Variant::from(true)));
@@ -87,7 +144,7 @@ impl Systemd {
         }
         // "fail": a job of that name that is queued is not replaced.
         let body = (unit.as_str(), "fail", properties, Auxiliary::new());
-        self.job("StartTransientUnit", unit, &body, what.patience).await
+        self.job("StartTransientUnit", unit, &body, what.patience.wait()).await
     }
 }
 
@@ -118,6 +175,9 @@ fn properties(what: &Transient) -> Result<Properties<'_>, Fault> {
     }
     Ok(properties)
 }
+
+/// Detail of a job whose unit has the result `timeout` (`diagnosis`).
+const TIMED_OUT: &str = "result timeout";
 
 /// What systemd answers for a property that it does not know (dbus-unit.c,
 /// bus_unit_set_properties).

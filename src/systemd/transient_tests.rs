@@ -2,7 +2,7 @@
 
 use super::error::ManagerError;
 use super::stub::{against, job_path};
-use super::{ServiceManager as _, Transient};
+use super::{Patience, ServiceManager as _, Transient};
 use crate::model::path::HostPath;
 use crate::model::unit::UnitName;
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ fn transient() -> Transient {
         description: "Install".to_owned(),
         commands: vec![(HostPath::from("/usr/bin/apt-get"), vec!["install".to_owned()])],
         environment: vec![("A".to_owned(), "b".to_owned())],
-        patience: Duration::from_secs(2),
+        patience: Patience::Limit(Duration::from_secs(2)),
     }
 }
 
@@ -60,7 +60,9 @@ fn run(knows_collect_mode: bool, result: &'static str) -> (Result<(), ManagerErr
 fn commands_are_run_as_a_service_that_is_gone_when_they_end() {
     let (outcome, asked) = run(true, "done");
     assert_eq!(outcome, Ok(()));
-    assert_eq!(asked, [["Description", "Type", "ExecStart", "Environment", "AddRef", "CollectMode"]]);
+    let limits = ["TimeoutStartUSec", "TimeoutStopUSec"];
+    let common = ["Description", "Type", "ExecStart", "Environment"];
+    assert_eq!(asked, [[&common[..], &limits, &["AddRef", "CollectMode"]].concat()]);
 }
 
 #[test]

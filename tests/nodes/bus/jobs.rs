@@ -1,8 +1,9 @@
 //! Cases: starting and stopping units, and what comes in between.
 
-use super::support::{Outcome, check, connect, fails, sh, unit, works};
+use super::support::{Killed, Outcome, check, connect, fails, sh, unit, works};
+use csihost::model::path::HostPath;
 use csihost::model::unit::ActiveState;
-use csihost::systemd::{Fault, ServiceManager as _, StopMode, Systemd};
+use csihost::systemd::{Fault, Patience, ServiceManager as _, StopMode, Systemd, Transient};
 use std::time::{Duration, Instant};
 
 pub(crate) async fn start_stop() -> Outcome {
@@ -123,5 +124,41 @@ pub(crate) async fn mount_alone() -> Outcome {
     check(
         sh("grep -c ' /srv/t' /proc/1/mountinfo") == "0",
         format!("{text} | both mounts and the data stayed"),
+    )
+}
+
+/// A command that waits for a mount that does not answer ends by its limit, and its unit goes with it.
+pub(crate) async fn silent_mount() -> Outcome {
+    let point = "/run/t-silent";
+    let served = "mkdir -p /run/t-silent; [ -e /dev/fuse ] || mknod /dev/fuse c 10 229; exec 9<>/dev/fuse
+        mount -i -n -t fuse -o fd=9,rootmode=40000,user_id=0,group_id=0,allow_other silent /run/t-silent
+        exec sleep 60";
+    let server =
+        Killed(std::process::Command::new("sh").args(["-c", served]).spawn().map_err(|e| e.to_string())?);
+    while !sh("cat /proc/1/mountinfo").contains(point) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let what = Transient {
+        description: "Wait for a mount".to_owned(),
+        commands: vec![(HostPath::from("/bin/cat"), vec![format!("{point}/file")])],
+        environment: Vec::new(),
+        patience: Patience::Limit(Duration::from_secs(2)),
+        rights: None,
+    };
+    let mut systemd = works(connect().await)?;
+    let begin = Instant::now();
+    let ran = systemd.run(&unit("t-limited.service"), &what).await;
+    let took = begin.elapsed();
+    let left = sh("pgrep -fx '/bin/cat /run/t-silent/file'; systemctl is-active t-limited.service");
+    sh("umount -l /run/t-silent");
+    drop(server);
+    let said = fails(
+        ran,
+        |fault| matches!(fault, Fault::Job { detail: Some(detail), .. } if detail == "systemd ended it after its limit of 2 s"),
+    )?;
+    let is_in_time = took < Duration::from_secs(8) && left == "inactive";
+    check(
+        is_in_time && said.contains("see journalctl -u t-limited.service"),
+        format!("{said}; {took:?}; {left}"),
     )
 }

@@ -80,6 +80,7 @@ async fn cases() -> usize {
     case!("a failed condition is no success", jobs::condition());
     case!("a oneshot that does not remain is not active", jobs::once());
     case!("a start that takes longer than systemd allows", jobs::limit());
+    case!("a command that waits for a mount is ended by its limit", jobs::silent_mount());
     case!("a start that takes longer than the deadline", jobs::deadline());
     case!("a unit that may not be started by hand", jobs::manual());
     case!("a broken unit file", jobs::broken());
