@@ -24,8 +24,19 @@ const KUBELETS: [&str; 10] = [
 /// The objects that are left out.
 ///
 /// # Errors
-/// One of them may be this node's kubelet: without it nothing can be decided.
+/// One of them, or a process that is left out with them, may be this node's kubelet: without it nothing can be decided.
 pub(super) fn left_out(proc: &Proc<'_>) -> Result<Vec<LeftOut>> {
+    if !access::left_out().is_empty() {
+        let pids = proc.pids()?;
+        if let Some(pid) = pids.into_iter().find(|&pid| may_be_kubelet(proc, pid) && proc.is_left_out(pid)) {
+            bail!(
+                "process {pid} ({}) may be the kubelet, and is left out: its arguments or files, or those of a process in its \
+                 container, do not answer when they are read; run cat /proc/{pid}/stack to see what it waits for, and \
+                 restart it",
+                shown(&proc.comm(pid)),
+            );
+        }
+    }
     let mut described = Vec::new();
     for object in access::left_out() {
         let id = match object {
@@ -46,22 +57,20 @@ pub(super) fn left_out(proc: &Proc<'_>) -> Result<Vec<LeftOut>> {
         if proc.started(id.pid) != Some(id.start) {
             continue;
         }
-        let (comm, user) = (shown(&proc.comm(id.pid)), proc.user(id.pid));
-        let owner = owner(&proc.cgroup(id.pid));
-        // A service may have a mount namespace of its own; a container may call its processes as it likes.
-        let is_hosts = id.namespace.is_none() || owner.pod.is_none() && owner.container.is_none();
-        if is_hosts && user == Some(0) && KUBELETS.contains(&comm.as_str()) {
-            bail!(
-                "process {} ({comm}) does not answer when its arguments or its files are read, and may be the kubelet; run \
-                 cat /proc/{}/stack to see what it waits for, and restart it",
-                id.pid,
-                id.pid
-            );
-        }
         described.push(process(proc, id.pid, Why::Silent));
     }
     described.extend(proc.too_long().into_iter().map(|pid| process(proc, pid, Why::TooLong)));
     Ok(described)
+}
+
+/// True if a process may be this node's kubelet, by files that never wait. It may run in a container (RKE1), or be a
+/// service with a mount namespace of its own; a container of a pod may call its processes as it likes.
+fn may_be_kubelet(proc: &Proc<'_>, pid: i32) -> bool {
+    let is_hosts = || {
+        proc.mount_namespace(pid) == proc.host_namespaces().mnt
+            || proc.has_hosts_pid_namespace(pid) && owner(&proc.cgroup(pid)).pod.is_none()
+    };
+    KUBELETS.contains(&shown(&proc.comm(pid)).as_str()) && proc.user(pid) == Some(0) && is_hosts()
 }
 
 fn process(proc: &Proc<'_>, pid: i32, why: Why) -> LeftOut {

@@ -114,7 +114,16 @@ pub(super) fn below(pid: i32) {
 /// # Errors
 /// `ETIMEDOUT`: it is left out.
 pub(super) fn process(pid: i32, of: impl Fn(i32) -> Option<ProcessId>) -> nix::Result<()> {
-    let is_left_out = left_out().iter().any(|one| match one {
+    if is_process_left_out(pid, of) {
+        return Err(Errno::ETIMEDOUT);
+    }
+    below(pid);
+    Ok(())
+}
+
+/// True if the process is left out: itself, with all of its container, or with all tenants.
+pub(super) fn is_process_left_out(pid: i32, of: impl Fn(i32) -> Option<ProcessId>) -> bool {
+    left_out().iter().any(|one| match one {
         Unanswered::Process(left) => {
             (left.pid == pid || left.namespace.is_some())
                 && of(pid).is_some_and(|now| {
@@ -123,12 +132,7 @@ pub(super) fn process(pid: i32, of: impl Fn(i32) -> Option<ProcessId>) -> nix::R
         }
         Unanswered::Tenants => of(pid).is_some_and(|now| now.namespace.is_some() || !now.is_root),
         Unanswered::Mount { .. } | Unanswered::Journal => false,
-    });
-    if is_left_out {
-        return Err(Errno::ETIMEDOUT);
-    }
-    below(pid);
-    Ok(())
+    })
 }
 
 /// True if mounts are left out at all: then each step of a path is compared with them.

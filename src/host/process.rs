@@ -193,6 +193,11 @@ impl Proc<'_> {
         }
     }
 
+    /// True if the process is left out: itself, with all of its container, or with all tenants.
+    pub fn is_left_out(&self, pid: i32) -> bool {
+        self.host.mode() == Mode::Live && access::is_process_left_out(pid, |pid| self.process_id(pid))
+    }
+
     fn read_new(&self, name: &str) -> Result<Vec<u8>> {
         let mut buffer = Vec::new();
         self.read(name, &mut buffer).map(|()| buffer)
@@ -321,6 +326,11 @@ impl Proc<'_> {
     /// The mount namespace of a process.
     pub fn mount_namespace(&self, pid: i32) -> Option<u64> {
         inode_of(&self.link(&format!("{pid}/ns/mnt")).ok()?, b"mnt:[")
+    }
+
+    /// True if a process is in the PID namespace of the host.
+    pub fn has_hosts_pid_namespace(&self, pid: i32) -> bool {
+        self.namespaces(&pid.to_string()).pid == self.host_namespaces().pid
     }
 
     /// The user namespace of a process.

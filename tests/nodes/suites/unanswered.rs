@@ -148,6 +148,37 @@ fn the_boot_unit_keeps_no_kubelet_waiting_and_the_agent_goes_on() {
 
 #[test]
 #[ignore = "boots a node: make node"]
+fn a_kubelet_in_a_container_that_is_silent_is_not_absent() {
+    node(
+        r#"broken_node; install_program; systemctl disable --now kubelet; rm /etc/systemd/system/kubelet.service
+        systemctl daemon-reload
+        # As Docker has the kubelet of RKE1: in a control group and a mount namespace of its own, and in the host's PID namespace.
+        id=$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')
+        systemd-run -q --scope --slice=docker.slice --unit=docker-$id.scope \
+            unshare --mount --propagation unchanged /usr/bin/kubelet --root-dir=$root </dev/null >/dev/null 2>&1 & disown
+        eventually pgrep -x kubelet; kubelet=$(pgrep -x kubelet)
+        grep docker-$id /proc/$kubelet/cgroup; eventually test -S $root/pod-resources/kubelet.sock
+        csihost apply; bridged; nothing_planned
+        unsure() {
+            umount $standard/pods; break_iscsi; snapshot >before
+            within 12 apply; [ $rc = 1 ] || fail "status $rc"
+            grep -F "process $kubelet (kubelet)" said; grep -F 'may be the kubelet' said
+            snapshot | same before -
+        }
+        silent /proc/$kubelet/cmdline; unsure
+        umount -l /proc/$kubelet/cmdline; csihost apply; bridged; nothing_planned
+        # Another process of its container: with it all of the container is left out.
+        stuck nsenter -t $kubelet -m --; eventually eval '[ $(readlink /proc/$process/ns/mnt) = $(readlink /proc/$kubelet/ns/mnt) ]'
+        unsure; loose; csihost apply; bridged; nothing_planned
+        # So many that all containers are left out.
+        all=; for i in 1 2 3 4 5 6 7; do stuck_pod; all+=" $process"; done
+        unsure
+        for process in $all; do loose; done; csihost apply; bridged; nothing_planned"#,
+    );
+}
+
+#[test]
+#[ignore = "boots a node: make node"]
 fn a_journal_that_takes_no_message_keeps_nobody_waiting() {
     node(
         r#"broken_node; install_csihost; bridged; systemctl stop csihost; break_iscsi
