@@ -4,6 +4,7 @@
 //! mounted later: `nofail` takes a disk out of that order (systemd.mount(5)), `_netdev` and `x-systemd.requires=` put it
 //! behind the network. A kubelet that starts first fills the directory beneath.
 
+use super::quoted;
 use crate::model::facts::{Facts, Init};
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
@@ -45,8 +46,9 @@ pub(super) fn check(facts: &Facts) -> Option<Finding> {
                  the empty directory beneath, and would not see its pods and plugins there once the disk comes"
             ))
             .remedy(format!(
-                "run mkdir -p {directory} && printf '[Unit]\\nRequiresMountsFor=%s\\n' '{point}' >{directory}/root.conf && \
-                 systemctl daemon-reload"
+                "run mkdir -p {directory} && printf '[Unit]\\nRequiresMountsFor=%s\\n' {} >{directory}/root.conf && \
+                 systemctl daemon-reload",
+                quoted(&point)
             )),
     )
 }
