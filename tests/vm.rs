@@ -126,6 +126,9 @@ fn however_open_iscsi_is_broken_a_turn_makes_a_login_work_also_after_a_reboot() 
 
              echo '=== a new name, while a session is up'
              login; pid=$(systemctl show -P MainPID iscsid.service)
+             cp $name kept; sed -i 's/$/x/' $name
+             says \"x, and sessions are up under $(sed s/.*=// kept)\" csihost check
+             cp kept $name
              sed -i s/=iqn.*/=/ $name
              csihost apply
              [ $(systemctl show -P MainPID iscsid.service) = $pid ]

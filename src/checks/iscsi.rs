@@ -150,6 +150,17 @@ fn name(facts: &Facts, needs: &Needs) -> Finding {
                 .detail("it reads its name at its start, and is not restarted while sessions are up")
                 .remedy("log out of all sessions or reboot; csihost apply then restarts iscsid")
         }
+        Naming::Own(name) if facts.iscsi.session_names.iter().any(|other| *other != name) => {
+            let others = facts.iscsi.session_names.iter().filter(|other| **other != name).map(|other| shown(other));
+            found(CheckStatus::Warn, format!("{}, and sessions are up under {}", shown(&name), few(others)))
+                .detail(format!(
+                    "{path} was changed after iscsid read it: a target that lists nodes by name may refuse the new one, at the \
+                     next login or after a reboot"
+                ))
+                .remedy(format!(
+                    "put the name that the targets know into {path}, or log out of all sessions and restart iscsid"
+                ))
+        }
         Naming::Own(name) => match initiator::fault(&name) {
             None => found(CheckStatus::Pass, shown(&name)),
             Some(why) => found(CheckStatus::Warn, format!("{} is no name of an initiator: {why}", shown(&name)))

@@ -15,7 +15,9 @@ pub(super) fn service(cgroup: &[u8]) -> Option<UnitName> {
 
 fn service_in(path: &[u8]) -> Option<UnitName> {
     let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !part.is_empty()).collect();
-    let docker = parts.iter().any(|part| *part == b"docker" || part.starts_with(b"docker-") && part.ends_with(b".scope"));
+    let docker = parts
+        .iter()
+        .any(|part| *part == b"docker" || part.starts_with(b"docker-") && part.ends_with(b".scope"));
     if docker {
         return Some(UnitName::from("docker.service"));
     }

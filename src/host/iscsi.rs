@@ -37,6 +37,7 @@ impl Host {
         }
         IscsiState {
             sessions: self.iscsi_sessions(),
+            session_names: self.iscsi_session_names(),
             control: self.iscsi_control(tcp),
             listening: proc.and_then(|proc| self.iscsid_listens(proc)),
             records,
@@ -72,13 +73,25 @@ impl Host {
 
     /// The targets that sessions are up to.
     pub fn iscsi_sessions(&self) -> Vec<Vec<u8>> {
+        self.iscsi_session_values("targetname")
+    }
+
+    /// The initiator names under which sessions are up. The kernel has "(null)" for one that iscsid did not tell it
+    /// (drivers/scsi/libiscsi.c).
+    fn iscsi_session_names(&self) -> BTreeSet<Vec<u8>> {
+        let names = self.iscsi_session_values("initiatorname").into_iter();
+        names.filter(|name| !name.is_empty() && name != b"(null)").collect()
+    }
+
+    /// An attribute of each session (drivers/scsi/scsi_transport_iscsi.c).
+    fn iscsi_session_values(&self, attribute: &str) -> Vec<Vec<u8>> {
         let sessions = HostPath::from(SESSIONS);
         let names = self.list(&sessions).unwrap_or_default();
-        let target = |name: &Vec<u8>| {
-            let file = self.file(&sessions.join(name).join("targetname"));
+        let value = |name: &Vec<u8>| {
+            let file = self.file(&sessions.join(name).join(attribute));
             file.bytes().unwrap_or_default().trim_ascii_end().to_vec()
         };
-        names.iter().map(target).collect()
+        names.iter().map(value).collect()
     }
 
     /// Whether the kernel has iSCSI's control socket.

@@ -58,6 +58,8 @@ pub enum Module {
 pub struct IscsiState {
     /// The targets that sessions are up to.
     pub sessions: Vec<Vec<u8>>,
+    /// The initiator names under which they are up, each once.
+    pub session_names: BTreeSet<Vec<u8>>,
     /// Whether the kernel has the control socket that iscsid opens at its start (NETLINK_ISCSI);
     /// `None` where it comes with a module that can be loaded, and so cannot be asked for without
     /// loading it.

@@ -85,6 +85,20 @@ pub(super) const CASES: &[Case] = &[
         "not there",
         "reinstall",
     ),
+    (
+        "initiator-name",
+        |h| h.facts.iscsi.session_names = [b"iqn.1993-08.org.debian:01:old".to_vec()].into(),
+        Warn,
+        "iqn.1993-08.org.debian:01:ab, and sessions are up under iqn.1993-08.org.debian:01:old",
+        "into /etc/iscsi/initiatorname.iscsi",
+    ),
+    (
+        "initiator-name",
+        |h| h.facts.iscsi.session_names = [b"iqn.1993-08.org.debian:01:ab".to_vec()].into(),
+        Pass,
+        "iqn.1993-08.org.debian:01:ab",
+        "",
+    ),
     ("initiator-name", |_| (), Pass, "iqn.1993-08.org.debian:01:ab", ""),
     (
         "initiator-name",
