@@ -56,6 +56,8 @@ STEPS := lint node vm cluster test-packages unit deny msrv
 LANES ?= 3
 # Nodes wait for systemd more than they compute: it looks at the mount table five times a second at most.
 NODES_AT_ONCE ?= 4
+# A machine has one processor where there is no KVM, and computes all the time.
+MACHINES_AT_ONCE ?= 2
 SOAK_SECONDS ?= 1800
 SOAK_SEED ?= 1
 CAMPAIGN_KILLS ?= 1000
@@ -317,7 +319,7 @@ cluster-power-cut: nodes
 	tests/nodes/machine --cluster "$$(tests/cluster/binaries $(TARGET)/kubernetes)" --share $(NODES) --timeout 7200 \
 	    --cut-on 'cut now' --then "$$script after" -- "$$script before $(CAMPAIGN_REPAIR)"
 vm: nodes bases
-	CSIHOST_SHARE=$(NODES) tests/run --threads 1 vm -- --ignored
+	CSIHOST_SHARE=$(NODES) tests/run --threads $(MACHINES_AT_ONCE) vm -- --ignored
 
 # libFuzzer wants coverage, which a stable compiler gives to whoever asks in this way. No
 # sanitizer: there is no unsafe code to catch, and with one the compiler must be a nightly.
