@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -164,29 +165,40 @@ fn the_program_for_arm64_answers_and_changes_as_that_for_amd64_on_every_tree() {
     assert_eq!(version.stdout, concat!("csihost ", env!("CARGO_PKG_VERSION"), "\n").as_bytes());
     assert!(same(&["--help"], Path::new("")).stdout.len() > 500);
 
-    let (root, mut count) = (scratch.path().join("host"), 0);
-    for entry in std::fs::read_dir(here("tests/trees")).unwrap() {
-        let tree = entry.unwrap().path().join("host");
+    let trees: Vec<PathBuf> = std::fs::read_dir(here("tests/trees"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("host"))
+        .collect();
+    assert!(trees.len() > 40, "only {} trees", trees.len());
+    // Each tree is put below the root of the worker that has it; qemu translates the program anew at each start.
+    let next = AtomicUsize::new(0);
+    let work = |root: PathBuf| {
         let host = root.to_str().unwrap();
-        put(&tree, &root);
-        for verb in ["detect", "plan", "check"] {
-            same(&[verb, "--root", host], &tree);
-            same(&[verb, "--json", "--root", host], &tree);
+        while let Some(tree) = trees.get(next.fetch_add(1, Ordering::Relaxed)) {
+            put(tree, &root);
+            for verb in ["detect", "plan", "check"] {
+                same(&[verb, "--root", host], tree);
+                same(&[verb, "--json", "--root", host], tree);
+            }
+            let before = snapshot(&root);
+            let mut after = Vec::new();
+            for program in [&amd64, &arm64] {
+                put(tree, &root);
+                let applied = program.run(&["apply", "--root", host]);
+                after.push((applied.status.code(), applied.stdout, snapshot(&root)));
+            }
+            assert_eq!(after.pop(), after.pop(), "{}", tree.display());
+            // It is the one for arm64 that made these changes.
+            arm64.run(&["undo", "--root", host]);
+            assert_eq!(snapshot(&root), before, "{}", tree.display());
         }
-        let before = snapshot(&root);
-        let mut after = Vec::new();
-        for program in [&amd64, &arm64] {
-            put(&tree, &root);
-            let applied = program.run(&["apply", "--root", host]);
-            after.push((applied.status.code(), applied.stdout, snapshot(&root)));
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let (work, root) = (&work, scratch.path().join(format!("host-{worker}")));
+            scope.spawn(move || work(root));
         }
-        assert_eq!(after.pop(), after.pop(), "{}", tree.display());
-        // It is the one for arm64 that made these changes.
-        arm64.run(&["undo", "--root", host]);
-        assert_eq!(snapshot(&root), before, "{}", tree.display());
-        count += 1;
-    }
-    assert!(count > 40, "only {count} trees");
+    });
 }
 
 #[test]
