@@ -7,7 +7,7 @@ use crate::host::{self, Host};
 use crate::model::facts::Mode;
 use crate::model::path::HostPath;
 use crate::model::runtime::Runtime;
-use crate::profile::{Chosen, DriverProfile, OsRelease, Traits};
+use crate::profile::{Chosen, DriverProfiles, OsRelease, Traits};
 use crate::settings::{self, ConfigError, Settings};
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub struct Config {
     /// What this distribution needs.
     pub profile: Chosen,
     /// What CSI drivers need.
-    pub drivers: Vec<DriverProfile>,
+    pub drivers: DriverProfiles,
     /// What this distribution is.
     pub os_release: OsRelease,
     /// Whether the system is booting: what needs a network waits.

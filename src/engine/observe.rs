@@ -199,16 +199,17 @@ fn demand(
 ) -> Demand {
     let iscsid =
         config.profile.profile.needs().map(|needs| needs.iscsi.daemon.as_slice()).unwrap_or_default();
-    fetch(host, facts, &profile::demand_interests(&config.settings, &config.drivers, iscsid));
     let record = record.unwrap_or_default().with(boot, drivers_on_node(&facts.plugins));
     let drivers = record.names().cloned().collect();
+    let profiles = profile::relevant(&config.settings, &config.drivers, &drivers);
+    fetch(host, facts, &profile::demand_interests(&config.settings, &profiles, iscsid));
     let node = OnNode {
         drivers: &drivers,
         has_program: &|path| facts.programs.contains(path),
         has_directory: &|path| matches!(facts.dirs.get(path), Some(DirFact::Directory { .. })),
         iscsid,
     };
-    profile::demand(&config.settings, &config.drivers, &node)
+    profile::demand(&config.settings, &profiles, &node)
 }
 
 /// The connection to the container runtime; of the agent's own, outside of it the socket decides.

@@ -5,7 +5,9 @@ use super::config::{os_release, traits};
 use super::layered;
 use crate::host::{self, Host};
 use crate::model::path::HostPath;
-use crate::profile::{self, BUILTIN, Chosen, DRIVER_PLACES, DRIVERS, DriverProfile, OsRelease, Profile};
+use crate::profile::{
+    self, BUILTIN, Chosen, DRIVER_PLACES, DRIVERS, DriverProfile, DriverProfiles, OsRelease, Profile,
+};
 use crate::settings::{ConfigError, Settings};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -71,11 +73,23 @@ pub fn driver_profiles(host: &Host) -> Result<Vec<Listed<DriverProfile>>, Config
 }
 
 /// The driver profiles that count, which have to have what `settings` name of them.
-pub(super) fn drivers_in_effect(host: &Host, settings: &Settings) -> Result<Vec<DriverProfile>, ConfigError> {
-    let read = driver_profiles(host)?.into_iter().filter_map(|listed| listed.read);
-    let profiles: Vec<DriverProfile> = read.map(|read| read.profile).collect::<Result<_, _>>()?;
+pub(super) fn drivers_in_effect(host: &Host, settings: &Settings) -> Result<DriverProfiles, ConfigError> {
+    let (mut site, mut masked) = (Vec::new(), Vec::new());
+    for (name, source) in layered::directories(host, &DRIVER_PLACES.map(HostPath::from))? {
+        match source {
+            // An installed copy of what is built in.
+            Some(source) if is_builtin(&DRIVERS, &name, &source.bytes) => {}
+            Some(source) => site.push(read::<DriverProfile>(&name, source).profile?),
+            None => masked.push(name),
+        }
+    }
+    let profiles = DriverProfiles::new(&DRIVERS, site, &masked);
     profile::check_expected(settings, &profiles)?;
     Ok(profiles)
+}
+
+fn is_builtin(builtin: &[(&str, &str)], name: &str, bytes: &[u8]) -> bool {
+    builtin.iter().any(|(known, text)| *known == name && text.as_bytes() == bytes)
 }
 
 fn layers<P: Kind>(

@@ -3,7 +3,7 @@
 //! In: settings, driver profiles, the drivers that are on the node and what the host has. Out: a [`Demand`], which plan and
 //! checks read. `engine::observe` calls it, once for each observation.
 
-use super::driver::{DriverProfile, Protocol};
+use super::driver::{DriverProfile, DriverProfiles, Protocol};
 use crate::model::asked::Interests;
 use crate::model::demand::{Demand, DriverNeeds, IscsiDemand, ProtocolNeeds, Unprepared};
 #[cfg(test)]
@@ -33,10 +33,12 @@ pub struct OnNode<'a> {
 /// # Errors
 ///
 /// Names the file and line of the setting, and the protocols that there are.
-pub fn check_expected(settings: &Settings, profiles: &[DriverProfile]) -> Result<(), ConfigError> {
-    for one in settings.expected_drivers.iter().flatten() {
+pub fn check_expected(settings: &Settings, profiles: &DriverProfiles) -> Result<(), ConfigError> {
+    let Some(expected) = &settings.expected_drivers else { return Ok(()) };
+    let profiles = profiles.of(expected.iter().map(|one| one.driver.as_str()));
+    for one in expected {
         let Some(protocol) = &one.protocol else { continue };
-        let protocols = profile_of(profiles, &one.driver).map(|profile| &profile.protocols);
+        let protocols = profile_of(&profiles, &one.driver).map(|profile| &profile.protocols);
         let names: Vec<&str> =
             protocols.into_iter().flatten().map(|known| known.needs.name.as_str()).collect();
         if names.contains(&protocol.as_str()) {
@@ -59,6 +61,16 @@ pub fn check_expected(settings: &Settings, profiles: &[DriverProfile]) -> Result
 fn profile_of<'a>(profiles: &'a [DriverProfile], driver: &str) -> Option<&'a DriverProfile> {
     let exact = |profile: &&DriverProfile| profile.drivers.iter().any(|p| p.exact() == Some(driver));
     profiles.iter().find(exact).or_else(|| profiles.iter().find(|profile| profile.is_of(driver)))
+}
+
+/// The profiles of the drivers of a node: of those that are on it, that are expected, and of Longhorn, the default.
+pub fn relevant(
+    settings: &Settings,
+    profiles: &DriverProfiles,
+    drivers: &BTreeSet<String>,
+) -> Vec<DriverProfile> {
+    let expected = settings.expected_drivers.iter().flatten().map(|one| one.driver.as_str());
+    profiles.of(drivers.iter().map(String::as_str).chain(expected).chain([LONGHORN]))
 }
 
 /// What has to be observed for [`demand`].

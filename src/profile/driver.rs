@@ -33,6 +33,43 @@ pub struct DriverProfile {
     pub protocols: Vec<Protocol>,
 }
 
+/// The driver profiles of a host. Those that are built in are read when a driver of theirs is on the node: there are many,
+/// and a node has few drivers.
+#[derive(Debug, Clone, Default)]
+pub struct DriverProfiles {
+    builtin: Vec<(&'static str, &'static str)>,
+    site: Vec<DriverProfile>,
+}
+
+impl DriverProfiles {
+    /// Those that are built in, by name and text, except for those that `site` replaces or that are `masked`.
+    pub fn new(
+        builtin: &[(&'static str, &'static str)],
+        site: Vec<DriverProfile>,
+        masked: &[String],
+    ) -> Self {
+        let counts = |name: &str| {
+            site.iter().all(|profile| profile.name != name) && masked.iter().all(|masked| masked != name)
+        };
+        Self { builtin: builtin.iter().copied().filter(|(name, _)| counts(name)).collect(), site }
+    }
+
+    /// The profiles, by name, that can be for one of the drivers `names`, or that have traces.
+    pub fn of<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Vec<DriverProfile> {
+        let names: Vec<String> = names.into_iter().map(|name| format!("\"{name}\"")).collect();
+        let mentions = |text: &str| {
+            ["\"*", "*\"", "\ntraces"].iter().any(|part| text.contains(part))
+                || names.iter().any(|name| text.contains(name.as_str()))
+        };
+        let builtin = self.builtin.iter().filter(|(_, text)| mentions(text));
+        // A test reads all that are built in.
+        let read = builtin.filter_map(|(name, text)| DriverProfile::parse(name, name, text).ok());
+        let mut all: Vec<DriverProfile> = self.site.iter().cloned().chain(read).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+}
+
 /// One protocol of a driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Protocol {

@@ -16,8 +16,8 @@ mod select;
 pub use builtin::{BUILTIN, DRIVERS};
 #[cfg(test)]
 pub(crate) use demand::of_facts;
-pub use demand::{OnNode, check_expected, demand, interests as demand_interests};
-pub use driver::{DRIVER_PLACES, DriverPattern, DriverProfile, Protocol, is_driver_name};
+pub use demand::{OnNode, check_expected, demand, interests as demand_interests, relevant};
+pub use driver::{DRIVER_PLACES, DriverPattern, DriverProfile, DriverProfiles, Protocol, is_driver_name};
 pub use iqn::IqnPrefix;
 pub use os_release::OsRelease;
 pub use packages::{InstallCommand, PackageManager, Packages};

@@ -134,7 +134,35 @@ fn a_protocol_that_no_profile_has_is_named_with_those_that_there_are() {
     ] {
         let text = format!("[drivers]\nexpected = [\"{expected}\"]\n");
         let settings = settings::parse([("csihost.toml", text.as_bytes())]).unwrap();
-        let error = check_expected(&settings, &builtin()).unwrap_err().to_string();
+        let error = check_expected(&settings, &DriverProfiles::new(&DRIVERS, Vec::new(), &[]))
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with(message), "{error}");
     }
+}
+
+#[test]
+fn only_profiles_that_can_be_for_a_driver_of_the_node_are_read_and_a_sites_own_come_first() {
+    let names = |profiles: &DriverProfiles, drivers: &[&str]| {
+        profiles.of(drivers.iter().copied()).into_iter().map(|profile| profile.name).collect::<Vec<_>>()
+    };
+    let builtin = DriverProfiles::new(&DRIVERS, Vec::new(), &[]);
+    let some = names(&builtin, &["topolvm.io"]);
+    assert!(some.contains(&"topolvm".to_owned()) && some.contains(&"longhorn".to_owned()), "{some:?}");
+    assert!(some.contains(&"ceph-csi-rbd".to_owned()), "its names have a star");
+    assert!(!some.contains(&"trident".to_owned()) && some.len() < 12, "{some:?}");
+    // What is left out is for none of the drivers.
+    for driver in
+        ["topolvm.io", "csi.trident.netapp.io", "x.rbd.csi.ceph.com", "org.democratic-csi.nfs", "a.example"]
+    {
+        let of = |all: &[DriverProfile]| profile_of(all, driver).cloned();
+        assert_eq!(of(&builtin.of([driver])), of(&self::builtin()), "{driver}");
+    }
+    let own = DriverProfile {
+        summary: "own".to_owned(),
+        ..builtin.of(["topolvm.io"]).into_iter().find(|p| p.name == "topolvm").unwrap()
+    };
+    let site = DriverProfiles::new(&DRIVERS, vec![own.clone()], &["longhorn".to_owned()]);
+    assert_eq!(profile_of(&site.of(["topolvm.io"]), "topolvm.io"), Some(&own));
+    assert!(!names(&site, &["driver.longhorn.io"]).contains(&"longhorn".to_owned()), "it is masked");
 }
