@@ -24,6 +24,10 @@ const SERVICE: &str = ".service";
 /// What the check has to know.
 pub(super) fn interests(demand: &Demand) -> Interests {
     let mut interests = Interests::default();
+    if matches!(demand.iscsi, IscsiDemand::ByDefault) {
+        interests.modules.extend(demand.loadable().into_iter().map(str::to_owned));
+        return interests;
+    }
     let unprepared = demand.unprepared.iter().flat_map(|one| &one.protocols);
     for needs in demand.drivers.iter().map(|one| &one.needs).chain(unprepared) {
         let programs = needs.programs.iter().chain(&needs.recommended);

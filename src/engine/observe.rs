@@ -202,7 +202,7 @@ fn demand(
     let record = record.unwrap_or_default().with(boot, drivers_on_node(&facts.plugins));
     let drivers = record.names().cloned().collect();
     let profiles = profile::relevant(&config.settings, &config.drivers, &drivers);
-    fetch(host, facts, &profile::demand_interests(&config.settings, &profiles, iscsid));
+    fetch(host, facts, &profile::demand_interests(&config.settings, &profiles, &drivers, iscsid));
     let node = OnNode {
         drivers: &drivers,
         has_program: &|path| facts.programs.contains(path),

@@ -74,12 +74,20 @@ pub fn relevant(
 }
 
 /// What has to be observed for [`demand`].
-pub fn interests(settings: &Settings, profiles: &[DriverProfile], iscsid: &[HostPath]) -> Interests {
+pub fn interests(
+    settings: &Settings,
+    profiles: &[DriverProfile],
+    drivers: &BTreeSet<String>,
+    iscsid: &[HostPath],
+) -> Interests {
     let mut interests = Interests { programs: iscsid.to_vec(), ..Interests::default() };
     if settings.expected_drivers.is_none() {
         interests.dirs.extend(profiles.iter().flat_map(|profile| profile.traces.iter().cloned()));
     }
-    let several = profiles.iter().filter(|profile| profile.protocols.len() > 1);
+    let expected = settings.expected_drivers.iter().flatten().map(|one| &one.driver);
+    let drivers: BTreeSet<&String> = drivers.iter().chain(expected).collect();
+    let is_here = |profile: &&DriverProfile| drivers.iter().any(|driver| profile.is_of(driver));
+    let several = profiles.iter().filter(is_here).filter(|profile| profile.protocols.len() > 1);
     let programs =
         several.flat_map(|profile| &profile.protocols).flat_map(|protocol| &protocol.needs.programs);
     interests.programs.extend(programs.flat_map(|program| program_paths(program)));
