@@ -137,7 +137,9 @@ fn lacks(facts: &Facts, settings: &Settings, packages: &Packages, needs: &Protoc
             let names = packages.with_program(program);
             let remedy = programs::remedy(facts, settings, packages, &names);
             // It comes with the package of a service that is not there either.
-            if stopped.iter().any(|lack| lack.remedy.starts_with(&format!("{remedy}, then "))) {
+            if !names.is_empty()
+                && stopped.iter().any(|lack| lack.remedy.starts_with(&format!("{remedy}, then ")))
+            {
                 continue;
             }
             lacks.push(Lack { what: format!("{program} is not installed"), remedy, needed });
