@@ -78,6 +78,12 @@ enum Verb {
     /// Unmount a volume of a pod that is gone; csihost itself runs it
     #[command(hide = true)]
     UnmountVolume,
+    /// Access an object that did not answer; csihost itself runs it
+    #[command(hide = true)]
+    Answers {
+        /// The object, as csihost writes it
+        object: String,
+    },
     /// Copy the kubelet's state files to its new root (csihost-align.service does, while it is stopped)
     #[command(hide = true)]
     AlignState,
@@ -213,6 +219,7 @@ async fn run(verb: Verb) -> Result<End> {
         Verb::GraftInto(args) => engine::graft_into(args.undo).map(|()| End::Done),
         Verb::Gate(args) => gate::run(&args),
         Verb::UnmountVolume => engine::unmount_ordered_volume().await.map(|()| End::Done),
+        Verb::Answers { object } => engine::access_object(&object).map(|()| End::Done),
         Verb::AlignState => align_state::run(),
     }
 }
@@ -236,6 +243,7 @@ impl Verb {
             | Self::GraftInto(_)
             | Self::Gate(_)
             | Self::UnmountVolume
+            | Self::Answers { .. }
             | Self::AlignState => false,
         }
     }

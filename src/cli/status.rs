@@ -63,6 +63,11 @@ fn text(turn: &Turn, colours: bool) -> String {
             colours
         )
     );
+    // Of the last turn the verdict says it.
+    if let Some(failure) = turn.last_failure.as_ref().filter(|failure| failure.at != turn.at) {
+        let ago = duration(engine::seconds_since(failure.at));
+        out.push_str(&format!("last failed reconciliation: {ago} ago: {}\n", failure.reason));
+    }
     let rows: Vec<_> = turn
         .steps
         .iter()

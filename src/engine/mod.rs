@@ -53,7 +53,7 @@ pub use picture::picture;
 pub use probe::probe;
 pub use profiles::{Kind, Listed, driver_profiles, profile_in_effect, profiles, validate_profile};
 pub use status::{last_turn, seconds_since, watch_status};
-pub use supervise::{Ended, supervise};
+pub use supervise::{Ended, access_object, supervise};
 pub use turn::{Report, Seen, apply, detect, look};
 pub use undo::{Fate, Undoing, Undone, undo};
 pub use volumes::unmount_ordered_volume;

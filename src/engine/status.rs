@@ -13,7 +13,7 @@ use crate::report::textfile::metrics;
 use crate::settings::Settings;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The file of the last turn.
 fn path() -> HostPath {
@@ -33,14 +33,31 @@ pub(super) fn record(
     let host = &host.aside()?;
     // A file that cannot be read has nothing to follow.
     let status = status.after(last_turn(host).ok().flatten().as_ref());
-    let mut bytes = serde_json::to_vec_pretty(&status)?;
-    bytes.push(b'\n');
-    host.write_volatile(&path(), &bytes, 0o644)?;
+    write(host, &status)?;
     let text = metrics(&status, findings);
     if let Err(error) = textfile(host, settings.textfile.as_ref(), generated, &text) {
         journal::no_metrics(&format!("{error:#}"));
     }
     Ok(status)
+}
+
+fn write(host: &Host, status: &Status) -> Result<()> {
+    let mut bytes = serde_json::to_vec_pretty(status)?;
+    bytes.push(b'\n');
+    Ok(host.write_volatile(&path(), &bytes, 0o644)?)
+}
+
+/// Writes that a reconciliation, which began at `started`, was ended by an error.
+pub(super) fn record_failure(host: &Host, error: &anyhow::Error, started: Instant) {
+    let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let written = host.aside().map_err(Into::into).and_then(|host| {
+        let status = Status::failed(now(), took, &format!("{error:#}"));
+        write(&host, &status.after(last_turn(&host).ok().flatten().as_ref()))
+    });
+    // The error itself goes to the journal.
+    if let Err(error) = written {
+        journal::left("status", &path().to_string(), &format!("{error:#}"));
+    }
 }
 
 /// What a file of metrics is called, and no other file that csihost generates.

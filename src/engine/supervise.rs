@@ -14,6 +14,7 @@ use crate::mounts::mountinfo;
 use crate::report::journal;
 use crate::report::notify::Notify;
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -26,8 +27,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const MOST: usize = 3;
 /// How long the process may take to end when it is told to.
 const LAST: Duration = Duration::from_secs(2);
-/// How long an agent leaves an object out, before it is accessed once more.
+/// How long an agent leaves everything out that it cannot access by itself to see if it answers again. An agent that has
+/// to start anew again and again waits as long at most.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(600);
+/// How long an agent leaves an object out at first, and at most before it tries if the object answers again.
+const PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
 /// How a supervised process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +51,14 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
     let host = Host::open(None)?;
     let proc = host.proc()?.context("there is no /proc")?;
     let mut signals = Signals::take().context("cannot take signals")?;
-    let mut left_out = match is_agent {
-        true => remembered(&host, &proc),
-        false => Vec::new(),
+    let mut memory = match is_agent {
+        true => Memory::load(&host, &proc),
+        false => Memory::default(),
     };
     loop {
-        let worker = Worker::start(arguments, &left_out).context("cannot start csihost's second process")?;
-        let again = (is_agent && !left_out.is_empty()).then(|| Instant::now() + LEFT_OUT_FOR);
+        let worker =
+            Worker::start(arguments, &memory.left_out).context("cannot start csihost's second process")?;
+        let again = again(is_agent, &memory);
         let found = match follow(worker, &host, &proc, &mut signals, again).await? {
             Followed::Ended(Ended::Signal(signal)) => {
                 signals.end_by(signal);
@@ -60,8 +66,17 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
             }
             Followed::Ended(ended) => return Ok(ended),
             Followed::Unanswered(found) => found,
-            Followed::LookAgain => bail!("the agent starts anew, to look again at what did not answer"),
+            Followed::LookAgain(objects) => {
+                memory.left_out.retain(|one| !objects.contains(one));
+                if Notify::has_manager() {
+                    memory.save(&host)?;
+                    let objects: Vec<String> = objects.iter().map(shown).collect();
+                    bail!("the agent starts anew, to access {} again", objects.join(", "));
+                }
+                continue;
+            }
         };
+        let left_out = &mut memory.left_out;
         let is_process = matches!(found, Unanswered::Process(_));
         let is_too_much = left_out.len() > MOST || left_out.len() == MOST && !is_process;
         let last = shown(&found);
@@ -71,36 +86,122 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
         }
         if is_agent && Notify::has_manager() {
             // Gates of drivers close with the end of this process, and its service starts it anew.
-            remember(&host, &left_out)?;
+            memory.pause = if memory.pause == 0 { PAUSE.as_secs() } else { memory.pause * 2 };
+            memory.pause = memory.pause.min(LEFT_OUT_FOR.as_secs());
+            memory.save(&host)?;
             bail!("the agent starts anew without what did not answer");
         }
     }
 }
 
+/// Waits until left-out objects are to be accessed again, and gives them: one that answers by now, as another process
+/// finds out, or after a long time those that cannot be tried.
+async fn again(is_agent: bool, memory: &Memory) -> Vec<Unanswered> {
+    let can_be_tried = |one: &&Unanswered| matches!(one, Unanswered::Process(_) | Unanswered::Mount { .. });
+    let (objects, others): (Vec<&Unanswered>, Vec<&Unanswered>) =
+        memory.left_out.iter().partition(can_be_tried);
+    if !is_agent || memory.left_out.is_empty() {
+        return std::future::pending().await;
+    }
+    let mut attempts: Vec<Attempt> = objects.into_iter().cloned().map(Attempt::new).collect();
+    let (mut pause, end) = (memory.pause(), Instant::now() + LEFT_OUT_FOR);
+    loop {
+        tokio::time::sleep(pause).await;
+        for attempt in &mut attempts {
+            if attempt.answers().await {
+                return vec![attempt.object.clone()];
+            }
+        }
+        if !others.is_empty() && Instant::now() >= end {
+            return others.into_iter().cloned().collect();
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE.max(memory.pause()));
+    }
+}
+
+/// The verb of the process that accesses an object to see if it answers.
+const VERB: &str = "answers";
+
+/// Attempts to access an object.
+struct Attempt {
+    object: Unanswered,
+    /// A process that was killed and has not ended. While it waits, no other one has to.
+    stuck: Option<Worker>,
+}
+
+impl Attempt {
+    fn new(object: Unanswered) -> Self {
+        Self { object, stuck: None }
+    }
+
+    /// Returns true if a process could access the object in time.
+    async fn answers(&mut self) -> bool {
+        let mut worker = match (self.stuck.take(), serde_json::to_string(&self.object)) {
+            (Some(worker), _) => worker,
+            (None, Ok(object)) => match Worker::start(&[VERB.into(), object.into()], &[]) {
+                Ok(worker) => worker,
+                Err(_) => return false,
+            },
+            (None, Err(_)) => return false,
+        };
+        let end = Instant::now() + answer::REMOTE;
+        while Instant::now() < end {
+            match worker.ended() {
+                Ok(Some(status)) => return status.success(),
+                Ok(None) => tokio::time::sleep(LOOK / 4).await,
+                Err(_) => return false,
+            }
+        }
+        if !worker.kill() {
+            self.stuck = Some(worker);
+        }
+        false
+    }
+}
+
+/// Accesses an object as the agent would; returns when it answers, or is gone.
+///
+/// # Errors
+/// The text names no object.
+pub fn access_object(object: &str) -> Result<()> {
+    let object: Unanswered = serde_json::from_str(object).context("the text names no object")?;
+    let host = Host::open_first()?;
+    let proc = host.proc()?.context("there is no /proc")?;
+    match object {
+        Unanswered::Process(id) if proc.started(id.pid) == Some(id.start) => {
+            // An error is an answer.
+            let _ = proc.cmdline(id.pid);
+            let _ = proc.view_of(id.pid).map(|view| view.exists(&HostPath::root()));
+        }
+        Unanswered::Mount { point, .. } => {
+            let table = mountinfo::parse(&proc.mountinfo()?).context("cannot read the mount table")?;
+            if table.iter().any(|mount| mount.point == point.as_bytes()) {
+                let _ = host.list(&point);
+            }
+        }
+        Unanswered::Process(_) | Unanswered::Journal | Unanswered::Tenants => {}
+    }
+    Ok(())
+}
+
 enum Followed {
     Ended(Ended),
     Unanswered(Unanswered),
-    /// The left-out objects are due for another access.
-    LookAgain,
+    /// These left-out objects are due for another access.
+    LookAgain(Vec<Unanswered>),
 }
 
-/// Follows one process, to its end, to an access without an answer, which ends it, or until `again`.
+/// Follows one process, to its end, to an access without an answer, which ends it, or until `again` while it sleeps.
 async fn follow(
     mut worker: Worker,
     host: &Host,
     proc: &Proc<'_>,
     signals: &mut Signals,
-    again: Option<Instant>,
+    again: impl Future<Output = Vec<Unanswered>>,
 ) -> Result<Followed> {
     let mut is_asleep = false;
     let mut told: Option<(i32, Instant)> = None;
-    let look_again = async {
-        match again {
-            Some(at) => tokio::time::sleep_until(at.into()).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(look_again);
+    tokio::pin!(again);
     loop {
         if let Some(status) = worker.ended().context("cannot wait for csihost's second process")? {
             return Ok(Followed::Ended(ended(status)));
@@ -118,9 +219,9 @@ async fn follow(
                 }
             },
             () = worker.woken(), if is_asleep => is_asleep = false,
-            () = &mut look_again => {
+            objects = &mut again, if is_asleep => {
                 end(worker, host)?;
-                return Ok(Followed::LookAgain);
+                return Ok(Followed::LookAgain(objects));
             }
             () = tokio::time::sleep(LOOK), if !is_asleep || told.is_some() => looks = true,
         }
@@ -146,7 +247,7 @@ async fn follow(
 }
 
 /// Kills a worker, and gives up its lock where it cannot be ended; false in that case.
-fn end(worker: Worker, host: &Host) -> Result<bool> {
+fn end(mut worker: Worker, host: &Host) -> Result<bool> {
     let pid = worker.pid();
     let is_gone = worker.kill();
     if !is_gone {
@@ -204,29 +305,46 @@ fn memory() -> HostPath {
     HostPath::from("/run/csihost/unanswered.json")
 }
 
-/// Objects that an earlier agent left out, while they still count.
-fn remembered(host: &Host, proc: &Proc<'_>) -> Vec<Unanswered> {
-    let file = host.file(&memory());
-    let is_recent = host
-        .minutes_unchanged(&memory())
-        .is_ok_and(|minutes| minutes.is_some_and(|minutes| minutes < LEFT_OUT_FOR.as_secs() / 60));
-    // A file that cannot be read only costs the time to find out once more.
-    let mut left_out: Vec<Unanswered> = file
-        .bytes()
-        .filter(|_| is_recent)
-        .and_then(|bytes| serde_json::from_slice(bytes).ok())
-        .unwrap_or_default();
-    let table = proc.mountinfo().ok().and_then(|text| mountinfo::parse(&text).ok()).unwrap_or_default();
-    // What is gone by now is in nobody's way.
-    left_out.retain(|one| match one {
-        Unanswered::Process(id) => proc.started(id.pid) == Some(id.start),
-        Unanswered::Mount { point, .. } => table.iter().any(|mount| mount.point == point.as_bytes()),
-        Unanswered::Journal | Unanswered::Tenants => true,
-    });
-    left_out
+/// The objects that agents left out, from one to the next: its service starts an agent anew.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    left_out: Vec<Unanswered>,
+    /// The first pause before it is tried if they answer, in seconds. Each agent that meets an object soon after the one
+    /// before doubles it: an object that answers when it is tried, and only then, ends no agent more often.
+    pause: u64,
 }
 
-fn remember(host: &Host, left_out: &[Unanswered]) -> Result<()> {
-    host.write_volatile(&memory(), &serde_json::to_vec(left_out)?, 0o600)?;
-    Ok(())
+impl Memory {
+    /// What the agent before left.
+    fn load(host: &Host, proc: &Proc<'_>) -> Self {
+        let file = host.file(&memory());
+        // A file that cannot be read, or that an earlier version wrote, only costs the time to find out once more.
+        let read: Option<Self> = file.bytes().and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let minutes = host.minutes_unchanged(&memory()).ok().flatten();
+        let Some((mut read, minutes)) = read.zip(minutes) else { return Self::default() };
+        let age = Duration::from_secs(minutes * 60);
+        if age >= read.pause() * 2 + Duration::from_secs(120) {
+            read.pause = 0;
+        }
+        if age >= LEFT_OUT_FOR {
+            read.left_out.clear();
+        }
+        let table = proc.mountinfo().ok().and_then(|text| mountinfo::parse(&text).ok()).unwrap_or_default();
+        // What is gone by now is in nobody's way.
+        read.left_out.retain(|one| match one {
+            Unanswered::Process(id) => proc.started(id.pid) == Some(id.start),
+            Unanswered::Mount { point, .. } => table.iter().any(|mount| mount.point == point.as_bytes()),
+            Unanswered::Journal | Unanswered::Tenants => true,
+        });
+        read
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_secs(self.pause).clamp(PAUSE, LEFT_OUT_FOR)
+    }
+
+    fn save(&self, host: &Host) -> Result<()> {
+        host.write_volatile(&memory(), &serde_json::to_vec(self)?, 0o600)?;
+        Ok(())
+    }
 }

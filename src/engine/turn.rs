@@ -102,6 +102,14 @@ pub(super) async fn look_with<M: ServiceManager>(
 pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
     let started = Instant::now();
     let _lock = lock(host).await?;
+    let made = apply_under_lock(host, config, started).await;
+    if let (Err(error), Mode::Live) = (&made, host.mode()) {
+        status::record_failure(host, error, started);
+    }
+    made
+}
+
+async fn apply_under_lock(host: &Host, config: &Config, started: Instant) -> Result<Report> {
     super::probe::clean(host);
     if receipt::load(host)?.undo_pending {
         if config.boot && host.mode() == Mode::Live {
@@ -363,6 +371,7 @@ pub(super) fn conclude(seen: &Seen, steps: Vec<StepStatus>, settled: bool, start
         later: seen.plan.later.clone(),
         failing,
         contracts: seen.facts.contracts.iter().map(contract).collect(),
+        last_failure: None,
     }
 }
 

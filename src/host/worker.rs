@@ -197,7 +197,7 @@ impl Worker {
 
     /// Kills it. False if it has not ended, because what it waits for cannot be interrupted: it is left behind, and does
     /// nothing any more.
-    pub fn kill(mut self) -> bool {
+    pub fn kill(&mut self) -> bool {
         // It may have ended.
         let _ = self.child.kill();
         let end = Instant::now() + LAST;

@@ -69,6 +69,15 @@ pub struct ContractStatus {
     pub remedy: Option<String>,
 }
 
+/// A reconciliation that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When it ended, in seconds since 1970.
+    pub at: u64,
+    /// Why it failed.
+    pub reason: String,
+}
+
 /// The turns since the host started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,9 +125,32 @@ pub struct Status {
     /// The plugins of this node.
     #[serde(default)]
     pub contracts: Vec<ContractStatus>,
+    /// The last reconciliation that failed since the host started: this one, or an earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<Failure>,
 }
 
 impl Status {
+    /// The status after a reconciliation that an error ended: nothing is known of the node.
+    pub fn failed(at: u64, took_ms: u64, error: &str) -> Self {
+        Self {
+            schema: 1,
+            at,
+            since: at,
+            took_ms,
+            turns: Turns::default(),
+            result: TurnResult::Failed,
+            verdict: format!("failed: {error}"),
+            root_dir: None,
+            steps: Vec::new(),
+            refused: Vec::new(),
+            later: Vec::new(),
+            failing: Vec::new(),
+            contracts: Vec::new(),
+            last_failure: None,
+        }
+    }
+
     /// Puts this turn after the one before it, if there was one since the host started: it is counted,
     /// and what has not changed is so since then.
     pub fn after(mut self, previous: Option<&Self>) -> Self {
@@ -136,6 +168,10 @@ impl Status {
             TurnResult::Failed => self.turns.failed += 1,
         }
         self.turns.took_ms += self.took_ms;
+        self.last_failure = match self.result {
+            TurnResult::Failed => Some(Failure { at: self.at, reason: self.verdict.clone() }),
+            _ => previous.and_then(|previous| previous.last_failure.clone()),
+        };
         self
     }
 
@@ -143,7 +179,12 @@ impl Status {
     fn reasons(&self) -> BTreeSet<(&str, &str)> {
         let notes = self.refused.iter().chain(&self.failing).map(|note| (note.id.as_str(), ""));
         let failed = self.steps.iter().filter(|step| step.outcome == Outcome::Failed);
-        notes.chain(failed.map(|step| (step.kind.as_str(), step.target.as_str()))).collect()
+        let mut reasons: BTreeSet<(&str, &str)> =
+            notes.chain(failed.map(|step| (step.kind.as_str(), step.target.as_str()))).collect();
+        if reasons.is_empty() && self.result == TurnResult::Failed {
+            reasons.insert(("", &self.verdict));
+        }
+        reasons
     }
 }
 
@@ -167,7 +208,23 @@ mod tests {
             later: Vec::new(),
             failing: failing.iter().map(note).collect(),
             contracts: Vec::new(),
+            last_failure: None,
         }
+    }
+
+    #[test]
+    fn the_last_failure_stays_known_when_the_node_is_ready_again() {
+        let failed = Status::failed(10, 5, "process 7 does not answer").after(None);
+        let failure = Failure { at: 10, reason: "failed: process 7 does not answer".to_owned() };
+        assert_eq!(failed.last_failure, Some(failure.clone()));
+        let again = Status::failed(20, 5, "process 7 does not answer").after(Some(&failed));
+        assert_eq!((again.since, again.last_failure.as_ref().map(|last| last.at)), (10, Some(20)));
+        let other = Status::failed(30, 5, "another reason").after(Some(&again));
+        assert_eq!(other.since, 30);
+        let ready = turn(40, TurnResult::Ready, &[]).after(Some(&failed));
+        assert_eq!((ready.since, &ready.last_failure, ready.turns.failed), (40, &Some(failure), 1));
+        let json = serde_json::to_value(&ready).unwrap();
+        assert_eq!(json["last_failure"]["at"], 10);
     }
 
     #[test]

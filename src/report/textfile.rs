@@ -134,6 +134,7 @@ mod tests {
             refused: Vec::new(),
             later: Vec::new(),
             failing: Vec::new(),
+            last_failure: None,
             contracts: vec![
                 contract(Some("driver.longhorn.io"), true),
                 contract(Some("driver.longhorn.io"), false),

@@ -14,6 +14,7 @@ mod window;
 use super::config::{Config, load};
 use super::gate;
 use super::lock::lock;
+use super::status;
 use super::turn::Seen;
 use crate::host::{Asked, Host, monotonic_usec};
 use crate::model::facts::Init;
@@ -234,6 +235,7 @@ impl Agent<'_> {
                 self.turns.disconnect();
             }
         }
+        let started = Instant::now();
         let Some(made) = self.made().await else { return true };
         self.looked = Instant::now();
         match made {
@@ -246,6 +248,7 @@ impl Agent<'_> {
                 }
             }
             Err(error) => {
+                status::record_failure(&self.host, &error, started);
                 let error = format!("{error:#}");
                 journal::turn_failed(&error);
                 self.try_again();
