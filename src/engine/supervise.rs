@@ -12,7 +12,7 @@ use crate::model::unanswered::{Access, ProcessId, Unanswered};
 use crate::mounts::answer::{self, waits_for};
 use crate::mounts::mountinfo;
 use crate::report::journal;
-use crate::report::notify::Notify;
+use crate::report::notify::{Notify, Relay};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
@@ -33,6 +33,9 @@ const LEFT_OUT_FOR: Duration = Duration::from_secs(600);
 /// How long an agent leaves an object out at first, and at most before it tries if the object answers again.
 const PAUSE: Duration = Duration::from_secs(2);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+
+/// The socket for what the process that does the work tells the service manager, which hears the main process alone.
+const NOTIFY: &str = "/run/csihost/notify";
 
 /// How a supervised process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +58,29 @@ pub async fn supervise(arguments: &[OsString], is_agent: bool) -> Result<Ended> 
         true => Memory::load(&host, &proc),
         false => Memory::default(),
     };
+    let relay = match is_agent {
+        true => Relay::new(NOTIFY.as_ref()).with_context(|| format!("cannot make the socket {NOTIFY}"))?,
+        false => None,
+    };
     loop {
-        let worker =
-            Worker::start(arguments, &memory.left_out).context("cannot start csihost's second process")?;
+        let worker = Worker::start(arguments, &memory.left_out, relay.as_ref().map(Relay::path))
+            .context("cannot start csihost's second process")?;
         let again = again(is_agent, &memory);
-        let found = match follow(worker, &host, &proc, &mut signals, again).await? {
+        let pass = async {
+            match &relay {
+                Some(relay) => relay.pass().await,
+                None => std::future::pending().await,
+            }
+        };
+        let followed = tokio::select! {
+            biased;
+            followed = follow(worker, &host, &proc, &mut signals, again) => followed?,
+            () = pass => bail!("the socket {NOTIFY} is closed"),
+        };
+        if let Some(relay) = &relay {
+            relay.pass_what_is_there();
+        }
+        let found = match followed {
             Followed::Ended(Ended::Signal(signal)) => {
                 signals.end_by(signal);
                 return Ok(Ended::Signal(signal));
@@ -138,7 +159,7 @@ impl Attempt {
     async fn answers(&mut self) -> bool {
         let mut worker = match (self.stuck.take(), serde_json::to_string(&self.object)) {
             (Some(worker), _) => worker,
-            (None, Ok(object)) => match Worker::start(&[VERB.into(), object.into()], &[]) {
+            (None, Ok(object)) => match Worker::start(&[VERB.into(), object.into()], &[], None) {
                 Ok(worker) => worker,
                 Err(_) => return false,
             },

@@ -110,7 +110,10 @@ pub async fn apply(host: &Host, config: &Config) -> Result<Report> {
 }
 
 async fn apply_under_lock(host: &Host, config: &Config, started: Instant) -> Result<Report> {
-    super::probe::clean(host);
+    // At boot nothing is left of a probe in /run, and the unit has no right to unmount.
+    if !config.boot {
+        super::probe::clean(host);
+    }
     if receipt::load(host)?.undo_pending {
         if config.boot && host.mode() == Mode::Live {
             return continue_undo(host, config, started).await;

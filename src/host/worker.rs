@@ -20,12 +20,13 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The hidden option that tells a process its record.
 pub const OPTION: &str = "--supervised";
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// How long the end of a process that was killed is waited for.
 const LAST: Duration = Duration::from_millis(500);
@@ -105,8 +106,9 @@ pub(super) fn end_with_parent() -> io::Result<i32> {
 }
 
 impl Worker {
-    /// Starts this program once more with the same `arguments`, to leave out `left_out`.
-    pub fn start(arguments: &[OsString], left_out: &[Unanswered]) -> io::Result<Self> {
+    /// Starts this program once more with the same `arguments`, to leave out `left_out`. What is for the service manager
+    /// it tells `notify`.
+    pub fn start(arguments: &[OsString], left_out: &[Unanswered], notify: Option<&Path>) -> io::Result<Self> {
         let record = File::from(memfd_create("csihost", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
         record.set_len((HEADER + SLOTS * SLOT) as u64)?;
         layout::set_left_out(&record, left_out)?;
@@ -120,6 +122,9 @@ impl Worker {
             .arg(format!("{OPTION}={}", record.as_raw_fd()))
             .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(theirs)));
+        if let Some(notify) = notify {
+            command.env(NOTIFY_SOCKET, notify);
+        }
         // The watchdog of this process is for the one that does the work to feed (sd_watchdog_enabled(3)).
         if std::env::var(WATCHDOG_PID).is_ok_and(|pid| pid == std::process::id().to_string()) {
             command.env_remove(WATCHDOG_PID);

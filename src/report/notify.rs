@@ -9,8 +9,10 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::io::Interest;
 
 /// How far the work has come.
 static PROGRESS: AtomicU64 = AtomicU64::new(0);
@@ -104,6 +106,84 @@ impl Notify {
     }
 }
 
+/// Passes on to the service manager what another process of csihost tells: the manager hears the main process alone.
+#[derive(Debug)]
+pub struct Relay {
+    from: UnixDatagram,
+    /// The same, for waiting.
+    ready: tokio::net::UnixDatagram,
+    path: PathBuf,
+    to: Notify,
+}
+
+/// No message of csihost is longer, but for a status, which is cut.
+const LONGEST: usize = 4096;
+
+impl Relay {
+    /// A socket at `path`, where there is a service manager.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn new(path: &Path) -> io::Result<Option<Self>> {
+        match Notify::has_manager() {
+            true => Self::between(path, Notify::from_env()?).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn between(path: &Path, to: Notify) -> io::Result<Self> {
+        // Of one that was killed.
+        if let Err(error) = std::fs::remove_file(path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(error);
+        }
+        let from = UnixDatagram::bind(path)?;
+        from.set_nonblocking(true)?;
+        let ready = tokio::net::UnixDatagram::from_std(from.try_clone()?)?;
+        Ok(Self { from, ready, path: path.to_owned(), to })
+    }
+
+    /// The socket.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Passes on what comes, until it is dropped.
+    pub async fn pass(&self) {
+        loop {
+            if self.ready.readable().await.is_err() {
+                return std::future::pending().await;
+            }
+            // Ends with an error, that nothing is there, which makes the next wait one.
+            let _: io::Result<()> = self.ready.try_io(Interest::READABLE, || self.pass_all());
+        }
+    }
+
+    /// Passes on what has come, also where the runtime has not noticed it yet.
+    pub fn pass_what_is_there(&self) {
+        let _ = self.pass_all();
+    }
+
+    /// Passes on what has come, until nothing is there, which is an error.
+    fn pass_all(&self) -> io::Result<()> {
+        let mut message = [0; LONGEST];
+        loop {
+            let length = self.from.recv(&mut message)?;
+            if let (Some((socket, address)), Some(message)) = (&self.to.to, message.get(..length)) {
+                let _ = socket.send_to_addr(message, address);
+            }
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // One that stays is replaced by the next.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
 fn text(states: &[State<'_>]) -> String {
     let mut text = String::new();
     for state in states {
@@ -142,6 +222,30 @@ mod tests {
             let length = manager.recv(&mut buffer).unwrap();
             assert_eq!(&buffer[..length], b"WATCHDOG=1\n");
         }
+    }
+
+    #[tokio::test]
+    async fn what_another_process_tells_is_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let [manager, relay] = ["manager", "relay"].map(|name| directory.path().join(name));
+        let heard = UnixDatagram::bind(&manager).unwrap();
+        heard.set_nonblocking(true).unwrap();
+        let to = Notify::new(Some(manager.as_os_str()), None, None, 1).unwrap();
+        let passing = Relay::between(&relay, to).unwrap();
+        let teller = Notify::new(Some(relay.as_os_str()), None, None, 1).unwrap();
+        let mut buffer = [0; 64];
+        for _ in 0..2 {
+            teller.tell(&[State::Ready]);
+            let passed = tokio::time::timeout(Duration::from_millis(100), passing.pass()).await;
+            let length = heard.recv(&mut buffer).unwrap();
+            assert_eq!((&buffer[..length], passed.is_err()), (&b"READY=1\n"[..], true));
+        }
+        // The last message of a process that has ended.
+        teller.tell(&[State::Stopping]);
+        passing.pass_what_is_there();
+        assert_eq!(heard.recv(&mut buffer).unwrap(), b"STOPPING=1\n".len());
+        drop(passing);
+        assert!(!relay.exists());
     }
 
     #[test]

@@ -164,7 +164,16 @@ fn systemd_finds_no_fault_in_the_units() {
         "broken_node; install_csihost
          systemd-analyze verify --man=no /usr/lib/systemd/system/csihost-boot.service 2>&1 | tee faults
          systemd-analyze verify --man=no /etc/systemd/system/*.mount 2>&1 | tee -a faults
-         [ ! -s faults ]",
+         [ ! -s faults ]
+         systemd-analyze security --no-pager csihost-boot.service | tee exposure | tail -n 1
+         level=$(sed -n 's/.*exposure level for csihost-boot.service: \\([0-9.]*\\) .*/\\1/p' exposure)
+         awk -v level=$level 'BEGIN { exit !(level != \"\" && level <= 4.0) }'
+         # Without a mount namespace of its own, and without the right to mount.
+         for setting in PrivateMounts PrivateTmp PrivateDevices ProtectKernelModules ProtectKernelTunables; do
+             [ $(systemctl show -P $setting csihost-boot) = no ]
+         done
+         [ $(systemctl show -P ProtectSystem csihost-boot) = no ]
+         if systemctl show -P CapabilityBoundingSet csihost-boot | grep cap_sys_admin; then fail rights; fi",
     );
 }
 
