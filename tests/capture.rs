@@ -193,6 +193,283 @@ fn no_secret_of_a_node_is_in_its_capture() {
     assert!(!tar.windows(CANARY.len()).any(|part| part == CANARY.as_bytes()));
 }
 
+/// The beginning of each planted value; a number follows.
+const PLANTED: &str = "Xc4n4ry";
+
+/// Where a secret can be in each kind of file and of argument that a capture takes. `@` is a planted value: alone behind a key,
+/// known or not, in a comment, as a name, and in the midst of what stays.
+const PLANTS: &str = "
+file /etc/hostname
+  node-1
+file /etc/os-release
+  ID=debian
+  # @
+  VARIANT_IDS=@
+  SUPPORT_TOKEN=\"@\"
+  NAME=\"Debian; @\"
+  HOME_URL=\"https://u:@@debian.org/\"
+host
+process 700 /usr/local/bin/k3s server --token @ -t @ --@ --token:@ -p@ --v=@ --v @ --debug=@ --data-dir=@ -d @ --root=@ --state @ --kubelet-arg=@ --kubelet-arg=root-dir=/srv/kubelet --kubelet-arg=v=@ --kubelet-arg=@=x --kubelet-extra-args @ --snapshotter @ --container-runtime-endpoint=@ --cgroup-driver @ --hostname-override=@ --node-name @ --namespace @ --id @ --address @ --address=@:@ --containerd @ --kubeconfig @ --cert-dir=@ --pod-manifest-path @ --rootless=@ /etc/x?token=@ $@ @/kubelet a=@ @
+  listens /srv/kubelet
+  mount 20 1 8:1 / / rw - ext4 /dev/sda1 rw
+  mount 21 20 0:70 / /mnt rw,@ @:1 - cifs //u:@@nas/x rw,password=@,credentials=@,username=@,domain=@,x=@,@,@=1
+  mount 22 20 0:71 / /mnt2 rw - fuse.s3 https://key:@@s3/x rw,passwd_file=@
+  mount 23 20 0:72 / /mnt3 rw - fuse.sshfs @ rw
+  mount 24 20 0:73 / /mnt4 rw - fuse.x user:@@host rw,user=@
+  mount 25 20 0:74 @ /mnt5 rw - @ none rw
+process 710 /csi-node-driver-registrar --kubelet-registration-path=/srv/kubelet/plugins/d/csi.sock --kubelet-registration-path=@ --aws-secret-key @ --csi-address=@ --csi-address=tcp://@ --plugin-registration-path @
+  mnt-ns 4026532701
+  mount 300 299 0:60 / / rw - overlay overlay rw
+process 711 plugin --endpoint=unix:///csi/csi.sock --endpoint=@ --endpoint=https://@/x --endpoint=tcp://u:@@10.0.0.1:1 --drivername=@ --driver-name @ --mode=@ --registration-path @ --volume-plugin-dir=@ --password=@ -p@ @ AKIA=@ @=1
+  mnt-ns 4026532702
+  mount 310 309 0:61 / / rw - overlay overlay rw,lowerdir=@,x=@
+  mount 311 310 8:1 /srv/kubelet/plugins/d /csi rw - ext4 /dev/sda1 rw
+process 705 /usr/local/bin/k3s agent --config @ -c @ --config=@
+process 712 /usr/bin/containerd --config=/etc/containerd/config.toml --registry-auth @ --root @ --state=@ --log-level @
+file /etc/iscsi/iscsid.conf 0600
+  # @
+  iscsid.startup = /bin/systemctl start iscsid.socket @
+  #iscsid.startup = /sbin/iscsid --key @
+  @ iscsid.startup = /sbin/iscsid @
+  iscsid.safe_logout = @
+  node.startup = @
+  node.startup = manual # @
+  node.session.timeo.replacement_timeout = @
+  node.session.auth.username = @
+  node.session.auth.password=@
+  #node.session.auth.password_in = @
+  discovery.sendtargets.auth.password = @
+  @ = x
+  @
+file /etc/iscsi/initiatorname.iscsi 0600
+  # @
+  InitiatorName=iqn.2004-10.com.ubuntu:01:abc
+  InitiatorName=@
+  InitiatorAlias=@
+  InitiatorName@
+  GenerateName=@
+  InitiatorName=iqn.2004-10.com.ubuntu:01:abc # @
+file /etc/rancher/k3s/config.yaml 0600
+  token: @
+  # @
+  data-dir: /srv/k3s # @
+  v: @
+  debug: @ # @
+  config: @
+  snapshotter: @
+  profile: \"@\"
+  node-name: @
+  container-runtime-endpoint: @
+  selinux:
+    @
+  kubelet-arg:
+    - root-dir=/srv/kubelet
+    - v=@
+    - token=@
+    - @
+    - @=x
+    - \"config @\"
+    # @
+  @: x
+  secret: |
+    @
+file /etc/systemd/system/k3s.service
+  # @
+  ; @
+  @
+  [@]
+  [Unit]
+  Description=@
+  Documentation=https://u:@@x/@
+  After=@ network.target
+  ConditionPathExists=@
+  @=x
+  Frob@=x
+  [Service]
+  Type=@
+  User=@
+  Restart=@
+  Environment=K3S_TOKEN=@ \"K3S_URL=https://u:@@h\" A=@ @=x @
+  EnvironmentFile=@
+  EnvironmentFile=-/etc/systemd/system/k3s.service.env
+  PassEnvironment=@
+  SetCredential=x:@
+  LoadCredential=@
+  ListenStream=@
+  ExecStartPre=/bin/sh -c 'curl -H @ https://u:@@h'
+  ExecStartPre=-@
+  ExecStart=/usr/local/bin/k3s server \\x5c
+      '--token' \\x5c
+      # @
+      '@' \\x5c
+      '--etcd-s3-secret-key=@'
+  [Install]
+  WantedBy=@
+file /etc/systemd/system/kubelet.service.d/10.conf
+  [Service]
+  Environment=\"KUBELET_ARGS=--token=@ --v=@\"
+  SomeKey=@
+file /etc/systemd/system/k3s.service.env 0600
+  K3S_TOKEN='@'
+  K3S_OTHER=@
+  @=1
+  export A=@
+  # @
+  @
+file /etc/default/kubelet
+  KUBELET_EXTRA_ARGS=--token @ --v=@ --@ $@
+  KUBELET_AUTH=@
+  K3S_CONFIG_FILE=@
+file /var/snap/microk8s/current/args/kubelet
+  --token=@
+  --v=@
+  --root-dir=@
+  # @
+  @
+file /var/lib/kubelet/kubeadm-flags.env
+  KUBELET_KUBEADM_ARGS=\"--bootstrap-token=@ --root-dir=/srv/kubelet --v=@\"
+file /var/lib/kubelet/config.yaml 0600
+  authentication: @
+file /etc/modules-load.d/iscsi.conf
+  iscsi_tcp
+  # @
+  @
+file /etc/csihost/csihost.toml
+  # @
+  [iscsi] # @
+  enabled = true # @
+file /etc/csihost/csihost.toml.d/a.toml
+  [contract]
+  drivers = [\"x.example\"] # @
+  # namespaces = ['@']
+file /var/lib/csihost/receipt.json 0600
+  {\"version\":1,\"reload_pending\":false,\"bridge\":null,\"@\":1,\"more\":\"@\",\"list\":[{\"x\":\"a @\"}],\"changes\":[{\"done\":true,\"change\":\"generated\",\"path\":\"/x\",\"was\":\"@\",\"splices\":[\"@\"]}]}
+file /etc/fstab
+  # @
+  //nas/x /mnt cifs password=@ 0 0
+  /srv/kubelet/pods /var/lib/kubelet/pods none bind,password=@,@,x=@ 0 0 # @
+  /srv/kubelet/pods /var/lib/kubelet/plugins none bind 0 0 @
+  @ /var/lib/kubelet/plugins_registry @ bind @ @
+  //u:@@nas/x /var/lib/kubelet/x cifs username=@,pass=@ 0 0
+dir /srv/kubelet 0750
+dir /srv/kubelet/pod-resources 0750
+dir /srv/kubelet/plugins 0750
+file /srv/kubelet/pods/1234/volumes/kubernetes.io~secret/s/token
+  @
+";
+
+/// The text with a number of its own for each planted value, and how many there are.
+fn planted() -> (String, usize) {
+    let mut parts = PLANTS.split('@');
+    let mut text = parts.next().unwrap().to_owned();
+    let mut count = 0;
+    for part in parts {
+        // `u:@@h`: the second sign stays itself.
+        match text.ends_with(&format!("{PLANTED}{count:03}z"))
+            && text.contains("u:")
+            && !part.starts_with([' ', '\n'])
+        {
+            true if ends_with_user(&text) => text.push('@'),
+            _ => {
+                count += 1;
+                text.push_str(&format!("{PLANTED}{count:03}z"));
+            }
+        }
+        text.push_str(part);
+    }
+    (text, count)
+}
+
+/// True if the last planted value is the password before the name of a server.
+fn ends_with_user(text: &str) -> bool {
+    let at = text.rfind(PLANTED).unwrap();
+    ["u:", "key:", "user:"].iter().any(|user| text[..at].ends_with(user))
+}
+
+#[test]
+fn nothing_that_is_planted_in_any_file_or_argument_is_in_a_capture() {
+    let (text, count) = planted();
+    assert!(count >= 150, "{count}");
+    let tree = tempfile::tempdir().unwrap();
+    format::unpack(&text, tree.path());
+    let tar = tar_of(&capture(tree.path()));
+    let mut found = Vec::new();
+    let mut names = Vec::new();
+    for entry in tar::Archive::new(tar.as_slice()).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let mut text = Vec::new();
+        entry.read_to_end(&mut text).unwrap();
+        let lines = String::from_utf8_lossy(&text).into_owned();
+        let leaks = lines.split(['\n', '\0']).filter(|line| line.contains(PLANTED)).map(str::to_owned);
+        found.extend(leaks.map(|line| format!("{name}: {line}")));
+        names.push(name);
+    }
+    assert!(found.is_empty(), "{} of {count} planted values:\n{}", found.len(), found.join("\n"));
+    assert!(!tar.windows(PLANTED.len()).any(|part| part == PLANTED.as_bytes()));
+    // Each of these was looked at.
+    for file in [
+        "etc/os-release",
+        "etc/iscsi/iscsid.conf",
+        "etc/iscsi/initiatorname.iscsi",
+        "etc/rancher/k3s/config.yaml",
+        "etc/systemd/system/k3s.service",
+        "etc/systemd/system/k3s.service.env",
+        "etc/csihost/csihost.toml",
+        "etc/csihost/csihost.toml.d/a.toml",
+        "var/lib/csihost/receipt.json",
+        "etc/fstab",
+        "proc/700/cmdline",
+        "proc/700/mountinfo",
+        "proc/710/cmdline",
+        "proc/711/cmdline",
+        "proc/712/cmdline",
+    ] {
+        assert!(names.iter().any(|name| name.ends_with(file)), "{file} is not in {names:?}");
+    }
+}
+
+/// What every check says of a tree, and what csihost would do.
+fn checks(root: &Path) -> (Vec<(String, String, String)>, Value) {
+    let run = |args: &[&str]| -> Value {
+        let output = csihost(&[args, &["--json", "--root", root.to_str().unwrap()]].concat(), Path::new("/"));
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    };
+    let report = run(&["check"]);
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+    let findings = report["checks"].as_array().or(report["findings"].as_array()).cloned().unwrap_or_default();
+    let findings = findings.iter().map(|f| (text(f, "id"), text(f, "status"), text(f, "summary"))).collect();
+    (findings, run(&["plan"])["steps"].clone())
+}
+
+#[test]
+fn checks_say_of_a_capture_what_they_say_of_the_node() {
+    let scenes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenes");
+    let mut compared = 0;
+    let mut differing = Vec::new();
+    for entry in fs::read_dir(scenes).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "scene") {
+            continue;
+        }
+        let [tree, scratch] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        format::unpack(&fs::read_to_string(&path).unwrap(), tree.path());
+        let scene = unpack(&capture(tree.path()), scratch.path());
+        let ((before, steps), (after, same_steps)) = (checks(tree.path()), checks(&scene));
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        compared += before.len();
+        for finding in before.iter().filter(|finding| !after.contains(finding)) {
+            let other = after.iter().find(|other| other.0 == finding.0);
+            differing.push(format!("{name}: {finding:?}, in the capture {other:?}"));
+        }
+        if steps != same_steps {
+            differing.push(format!("{name}: {steps}, in the capture {same_steps}"));
+        }
+    }
+    assert!(differing.is_empty(), "{}", differing.join("\n"));
+    assert!(compared > 1000, "{compared}");
+}
+
 #[test]
 fn what_detection_needs_is_in_the_capture() {
     let tree = tree_of_secrets();

@@ -15,7 +15,7 @@ const MAY: [(&str, &[&str]); 14] = [
     ("mounts", &["model"]),
     ("plan", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
     ("checks", &["model", "settings", "profile", "detect", "iscsi", "mounts"]),
-    ("scene", &["model", "iscsi"]),
+    ("scene", &["model", "profile", "iscsi"]),
     ("host", &["model"]),
     ("systemd", &["model"]),
     ("nri", &["model"]),

@@ -19,6 +19,7 @@ use crate::model::path::HostPath;
 use crate::mounts::bridge::STANDARD_PATH;
 use crate::scene::archive::{Content, Entries, Entry};
 use crate::scene::manifest::{LeftOut, Manifest, PATH, time};
+use crate::scene::messages;
 use anyhow::Result;
 use std::path::Path;
 
@@ -97,6 +98,8 @@ pub async fn capture(root: Option<&Path>, live: &Host, config: &Config) -> Resul
         left_out: &gathered.left_out,
         unread: &gathered.unread,
     };
+    let mut manifest = serde_json::to_value(&manifest)?;
+    messages(&mut manifest);
     let mut text = serde_json::to_vec_pretty(&manifest)?;
     text.push(b'\n');
     let entry = Entry { content: Content::File(text), mode: 0o644, owner: (0, 0) };

@@ -132,7 +132,7 @@ fn mount_options_lose_passwords() {
     let now = String::from_utf8(mountinfo(row)).unwrap();
     assert_eq!(
         now,
-        "1 0 0:1 / /mnt rw shared:1 - cifs //redacted@host/x rw,username=u,password=redacted,size=1\n2 0 0:1 / /m rw - fuse s3://redacted@b rw\n"
+        "1 0 0:1 / /mnt rw shared:1 - cifs //redacted@host/x rw,username=redacted,password=redacted,size=1\n2 0 0:1 / /m rw - fuse s3://redacted@b rw\n"
     );
 }
 

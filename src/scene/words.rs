@@ -4,55 +4,52 @@
 //! words that name programs, their verbs and files; of another flag only its name is kept. A flag
 //! without `=` takes the next word with it, so a value that stands alone goes too.
 
-use super::secrets::{REDACTED, without_credentials};
+use super::secrets::REDACTED;
+use super::values::{Kind, is_key, is_path, is_unit, is_variable, shown};
 
-/// Flags whose values are kept, `-` for `_`. A value in two words is the next word.
-const FLAGS: [&[u8]; 42] = [
+/// Flags whose values are kept where they are of this kind, `-` for `_`. A value in two words is the next word.
+const FLAGS: [(&[u8], Kind); 38] = [
     // What detection reads (kubelet, k3s, rke2, k0s, kubelite).
-    b"root-dir",
-    b"volume-plugin-dir",
-    b"data-dir",
-    b"d",
-    b"config",
-    b"c",
-    b"config-dir",
-    b"kubelet-arg",
-    b"kubelet-args-file",
-    b"kubelet-root-dir",
-    b"kubelet-extra-args",
-    b"rootless",
-    b"disable-agent",
-    b"enable-worker",
-    b"single",
-    b"no-taints",
+    (b"root-dir", Kind::Path),
+    (b"volume-plugin-dir", Kind::Path),
+    (b"data-dir", Kind::Path),
+    (b"d", Kind::Path),
+    (b"config", Kind::Path),
+    (b"c", Kind::Path),
+    (b"config-dir", Kind::Path),
+    (b"kubelet-arg", Kind::Path),
+    (b"kubelet-args-file", Kind::Path),
+    (b"kubelet-root-dir", Kind::Path),
+    (b"kubelet-extra-args", Kind::Path),
+    (b"rootless", Kind::Word),
+    (b"disable-agent", Kind::Word),
+    (b"enable-worker", Kind::Word),
+    (b"single", Kind::Word),
+    (b"no-taints", Kind::Word),
     // What a container is to the kubelet.
-    b"kubelet-registration-path",
-    b"plugin-registration-path",
-    b"registration-path",
-    b"csi-address",
-    b"endpoint",
-    b"driver-name",
-    b"drivername",
-    b"mode",
+    (b"kubelet-registration-path", Kind::Path),
+    (b"plugin-registration-path", Kind::Path),
+    (b"registration-path", Kind::Path),
+    (b"csi-address", Kind::Endpoint),
+    (b"endpoint", Kind::Endpoint),
+    (b"driver-name", Kind::Driver),
+    (b"drivername", Kind::Driver),
+    (b"mode", Kind::Word),
     // How runtimes and the kubelet find each other.
-    b"container-runtime-endpoint",
-    b"image-service-endpoint",
-    b"containerd",
-    b"address",
-    b"namespace",
-    b"id",
-    b"root",
-    b"state",
-    b"snapshotter",
-    b"cgroup-driver",
-    b"hostname-override",
-    b"node-name",
-    b"kubeconfig",
-    b"bootstrap-kubeconfig",
-    b"pod-manifest-path",
-    b"cert-dir",
-    b"v",
-    b"debug",
+    (b"container-runtime-endpoint", Kind::Endpoint),
+    (b"image-service-endpoint", Kind::Endpoint),
+    (b"containerd", Kind::Endpoint),
+    (b"address", Kind::Endpoint),
+    (b"namespace", Kind::Word),
+    (b"root", Kind::Path),
+    (b"state", Kind::Path),
+    (b"snapshotter", Kind::Word),
+    (b"cgroup-driver", Kind::Word),
+    (b"kubeconfig", Kind::Path),
+    (b"bootstrap-kubeconfig", Kind::Path),
+    (b"pod-manifest-path", Kind::Path),
+    (b"cert-dir", Kind::Path),
+    (b"v", Kind::Word),
 ];
 
 /// Flags that stand alone: the next word is not theirs.
@@ -123,9 +120,34 @@ pub(super) struct Words {
 
 #[derive(Debug, Clone, Copy)]
 enum Pending {
-    Keep,
+    Keep(Kind),
     Nested,
     Redact,
+}
+
+impl Pending {
+    fn shown(self, value: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Keep(kind) => shown(kind, value),
+            Self::Nested => assignment(value),
+            Self::Redact => REDACTED.to_vec(),
+        }
+    }
+}
+
+/// What the value of a flag has to be.
+fn kind(flag: &[u8]) -> Option<Kind> {
+    FLAGS.iter().find(|(name, _)| *name == flag).map(|(_, kind)| *kind)
+}
+
+/// A flag's name: a known one, or what looks like one.
+fn name_shown(name: &[u8]) -> Vec<u8> {
+    let dashes = name.iter().take_while(|b| **b == b'-').count();
+    let (dashes, bare) = name.split_at(dashes);
+    match bare.is_empty() || kind(&clean(name)).is_some() || is_key(bare.strip_suffix(b"+").unwrap_or(bare)) {
+        true => name.to_vec(),
+        false => [dashes, REDACTED].concat(),
+    }
 }
 
 impl Words {
@@ -133,11 +155,7 @@ impl Words {
     pub(super) fn next(&mut self, word: &[u8]) -> Vec<u8> {
         // A value may begin with a dash, but a flag has two.
         if let Some(pending) = self.pending.take_if(|_| !word.starts_with(b"--")) {
-            return match pending {
-                Pending::Keep => without_credentials(word),
-                Pending::Nested => assignment(word),
-                Pending::Redact => REDACTED.to_vec(),
-            };
+            return pending.shown(word);
         }
         self.pending = None;
         if word.starts_with(b"-") && word != b"-" && word != b"--" {
@@ -145,8 +163,7 @@ impl Words {
             let kept = clean(name);
             let pending = match () {
                 () if NESTED.contains(&kept.as_slice()) => Pending::Nested,
-                () if FLAGS.contains(&kept.as_slice()) => Pending::Keep,
-                () => Pending::Redact,
+                () => kind(&kept).map_or(Pending::Redact, Pending::Keep),
             };
             let Some(value) = value else {
                 // One dash, and letters that run on: `-psecret` may be `-p secret`.
@@ -154,14 +171,9 @@ impl Words {
                     return [name.get(..2).unwrap_or_default(), REDACTED].concat();
                 }
                 self.pending = Some(pending).filter(|_| !ALONE.contains(&kept.as_slice()));
-                return name.to_vec();
+                return name_shown(name);
             };
-            let value = match pending {
-                Pending::Keep => without_credentials(value),
-                Pending::Nested => assignment(value),
-                Pending::Redact => REDACTED.to_vec(),
-            };
-            return [name, b"=", &value].concat();
+            return [name_shown(name).as_slice(), b"=", &pending.shown(value)].concat();
         }
         match plain(word) {
             true => word.to_vec(),
@@ -173,32 +185,42 @@ impl Words {
 /// Whether a word that is no flag says nothing but which program, verb, file or variable is meant.
 pub(super) fn plain(word: &[u8]) -> bool {
     let base = word.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    let variable =
-        |name: &[u8]| name.iter().all(|&b| b.is_ascii_alphanumeric() || b == b'_' || b == b'{' || b == b'}');
     word.is_empty()
         || word == b"--"
-        || VERBS.contains(&base)
-        || TREES.iter().any(|tree| word.starts_with(tree)) && without_credentials(word) == word
-        || word.strip_prefix(b"$").is_some_and(variable)
+        || VERBS.contains(&base) && (base == word || is_path(word))
+        || TREES.iter().any(|tree| word.starts_with(tree)) && is_path(word)
+        || word.strip_prefix(b"$").is_some_and(is_variable)
         || word.iter().all(u8::is_ascii_digit) && word.len() < 6
-        || matches!(word, b"true" | b"false")
+        || is_unit(word)
+        || matches!(word, b"true" | b"false" | b"redacted")
 }
 
 /// `name=value`, as in kubelet-arg: kept where the name is a kept flag's.
 pub(super) fn assignment(text: &[u8]) -> Vec<u8> {
     match split(text) {
-        (name, Some(value)) if FLAGS.contains(&clean(name.trim_ascii()).as_slice()) => {
-            [name, b"=", &without_credentials(value)].concat()
+        (name, Some(value)) => {
+            let value = kind(&clean(name.trim_ascii())).map_or(REDACTED.to_vec(), |kind| shown(kind, value));
+            [name_shown(name).as_slice(), b"=", &value].concat()
         }
-        (name, Some(_)) => [name, b"=", REDACTED].concat(),
         // Two words in one argument are broken input; what is meant is still seen.
         (text, None) => {
             let mut parts = text.splitn(2, |&b| b == b' ');
             let name = parts.next().unwrap_or_default();
             match parts.next() {
-                Some(_) if FLAGS.contains(&clean(name).as_slice()) => text.to_vec(),
-                Some(_) => [name, b" ", REDACTED].concat(),
-                None => name.to_vec(),
+                Some(value) => {
+                    let value = kind(&clean(name)).map_or(REDACTED.to_vec(), |kind| shown(kind, value));
+                    [name_shown(name).as_slice(), b" ", &value].concat()
+                }
+                // A key of broken YAML stays one.
+                None => match name.strip_suffix(b":") {
+                    Some(key) => [name_shown(key).as_slice(), b":"].concat(),
+                    None if kind(&clean(name)).is_some() || ALONE.contains(&clean(name).as_slice()) => {
+                        name.to_vec()
+                    }
+                    None if name.starts_with(b"--") => name_shown(name),
+                    None if name.is_empty() => Vec::new(),
+                    None => REDACTED.to_vec(),
+                },
             }
         }
     }
@@ -220,6 +242,11 @@ fn clean(name: &[u8]) -> Vec<u8> {
     name.iter().map(|&b| if b == b'_' { b'-' } else { b }).collect()
 }
 
+/// True if it is a program's name, as a container's first argument or a process has it: no text.
+fn is_program(name: &[u8]) -> bool {
+    name.len() < 64 && name.iter().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(b))
+}
+
 /// The text of /proc/PID/cmdline. NULs stay where they are; a title that a process wrote for
 /// itself ("k3s server") is words too.
 pub fn cmdline(text: &[u8]) -> Vec<u8> {
@@ -236,8 +263,14 @@ pub fn cmdline(text: &[u8]) -> Vec<u8> {
                 shown.join(&b' ')
             }
             // The program itself; its directory may have any name.
-            program if index == 0 && program.starts_with(b"/") => without_credentials(program),
-            program if index == 0 && program.len() < 64 => program.to_vec(),
+            program
+                if index == 0
+                    && program.starts_with(b"/")
+                    && !program.iter().any(|b| b"=?&@".contains(b)) =>
+            {
+                program.to_vec()
+            }
+            program if index == 0 && is_program(program) => program.to_vec(),
             argument => words.next(argument),
         });
     }
@@ -248,7 +281,7 @@ pub fn cmdline(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn shown(args: &str) -> String {
+    fn shown_of(args: &str) -> String {
         let text = args.replace(' ', "\0");
         String::from_utf8(cmdline(text.as_bytes())).unwrap().replace('\0', " ")
     }
@@ -273,13 +306,23 @@ mod tests {
                 "k3s server --datastore-endpoint=postgres://u:p@h/d",
                 "k3s server --datastore-endpoint=redacted",
             ),
-            ("plugin --endpoint=tcp://u:p@h", "plugin --endpoint=tcp://redacted@h"),
+            ("plugin --endpoint=tcp://u:p@10.0.0.1:1", "plugin --endpoint=tcp://redacted@10.0.0.1:1"),
+            (
+                "plugin --endpoint=hunter2 --v hunter2 --mode=x",
+                "plugin --endpoint=redacted --v redacted --mode=redacted",
+            ),
+            (
+                "plugin --driver-name=a.csi.io --driver-name=hunter2",
+                "plugin --driver-name=a.csi.io --driver-name=redacted",
+            ),
+            ("kubelet --hunter2 --token:hunter2", "kubelet --redacted --redacted"),
+            ("k3s hunter2/kubelet /etc/x=hunter2 $hunter2", "k3s redacted redacted redacted"),
             ("mysql -psecret secret", "mysql -predacted redacted"),
             ("vi kubelet", "vi kubelet"),
             ("sudo k3s server", "sudo k3s server"),
             ("/hyperkube kubelet", "/hyperkube kubelet"),
         ] {
-            assert_eq!(shown(args), expected);
+            assert_eq!(shown_of(args), expected);
         }
     }
 

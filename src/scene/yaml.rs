@@ -3,31 +3,31 @@
 //! Not parsed but taken line by line, so that a file that is no YAML stays one that is none. What
 //! belongs to a key that is not known becomes a comment, and line numbers stay what they are.
 
-use super::secrets::{REDACTED, without_credentials};
+use super::secrets::REDACTED;
+use super::values::{Kind, is_key, shown};
 use super::words::assignment;
 
-/// Keys at the top whose values are kept. `kubelet-arg` is looked into.
-const KEYS: [&[u8]; 14] = [
-    b"data-dir",
-    b"disable-agent",
-    b"rootless",
-    b"config",
-    b"debug",
-    b"v",
-    b"docker",
-    b"snapshotter",
-    b"container-runtime-endpoint",
-    b"selinux",
-    b"profile",
-    b"prefer-bundled-bin",
-    b"node-name",
-    b"protect-kernel-defaults",
+/// Keys at the top whose values are kept where they are of this kind. `kubelet-arg` is looked into.
+const KEYS: [(&[u8], Kind); 13] = [
+    (b"data-dir", Kind::Path),
+    (b"disable-agent", Kind::Word),
+    (b"rootless", Kind::Word),
+    (b"config", Kind::Path),
+    (b"debug", Kind::Word),
+    (b"v", Kind::Word),
+    (b"docker", Kind::Word),
+    (b"snapshotter", Kind::Word),
+    (b"container-runtime-endpoint", Kind::Endpoint),
+    (b"selinux", Kind::Word),
+    (b"profile", Kind::Word),
+    (b"prefer-bundled-bin", Kind::Word),
+    (b"protect-kernel-defaults", Kind::Word),
 ];
 const NESTED: [&[u8]; 1] = [b"kubelet-arg"];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Key {
-    Kept,
+    Kept(Kind),
     Nested,
     Unknown,
 }
@@ -58,7 +58,7 @@ fn one(line: &[u8], key: &mut Key) -> Vec<u8> {
     let continues = line.first().is_some_and(|b| b.is_ascii_whitespace() || *b == b'-' || b"]}".contains(b));
     if continues {
         return match *key {
-            Key::Kept => without_credentials(line),
+            Key::Kept(kind) => kept(kind, line),
             Key::Nested => nested(line),
             Key::Unknown => b"# redacted".to_vec(),
         };
@@ -73,16 +73,31 @@ fn one(line: &[u8], key: &mut Key) -> Vec<u8> {
     let bare = bare.strip_suffix(b"+").unwrap_or(&bare);
     *key = match () {
         () if NESTED.contains(&bare) => Key::Nested,
-        () if KEYS.contains(&bare) => Key::Kept,
-        () => Key::Unknown,
+        () => {
+            KEYS.iter().find(|(known, _)| *known == bare).map_or(Key::Unknown, |(_, kind)| Key::Kept(*kind))
+        }
     };
-    let known = bare.iter().all(|&b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) && bare.len() < 64;
+    let known = is_key(bare);
     match *key {
-        Key::Kept => without_credentials(line),
+        Key::Kept(kind) => [name, b":", &kept(kind, value)].concat(),
         Key::Nested => [name, b":", &nested(value)].concat(),
         Key::Unknown if known => [name, b": ", REDACTED].concat(),
         Key::Unknown => b"# redacted".to_vec(),
     }
+}
+
+/// A value, where it is of the kind; what is behind it is a comment. A list's dash stays.
+fn kept(kind: Kind, value: &[u8]) -> Vec<u8> {
+    let comment =
+        value.windows(2).position(|pair| matches!(pair, [space, b'#'] if space.is_ascii_whitespace()));
+    let value = value.get(..comment.unwrap_or(value.len())).unwrap_or_default();
+    let start = value.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(value.len());
+    let dash = match value.get(start..) {
+        Some([b'-', space, ..]) if space.is_ascii_whitespace() => start + 1,
+        _ => 0,
+    };
+    let (before, value) = value.split_at(dash);
+    [before, &shown(kind, value)].concat()
 }
 
 /// Values of kubelet-arg: scalars and lists in both forms, with quotes of both kinds.
@@ -177,7 +192,16 @@ mod tests {
     fn what_is_no_yaml_stays_none() {
         shows(
             "kubelet-arg:\n  - root-dir=/srv/kubelet\n token: [x",
-            "kubelet-arg:\n  - root-dir=/srv/kubelet\n token: [x",
+            "kubelet-arg:\n  - root-dir=/srv/kubelet\n token: [redacted",
         );
+    }
+
+    #[test]
+    fn a_value_that_is_none_of_its_key_goes() {
+        shows(
+            "data-dir: hunter2\nv: hunter2 # hunter2\ndebug: true # hunter2\nsnapshotter:\n  hunter2\nkubelet-arg: hunter2\n",
+            "data-dir: redacted\nv: redacted\ndebug: true\nsnapshotter:\n  redacted\nkubelet-arg: redacted\n",
+        );
+        shows("hunter2: x\n", "# redacted\n");
     }
 }

@@ -5,7 +5,7 @@ use crate::host::{Kind, Meta};
 use crate::model::path::HostPath;
 use crate::scene::archive::{Content, Entry};
 use crate::scene::manifest::LeftOut;
-use crate::scene::{fstab, presentable};
+use crate::scene::{MODULES, fstab, presentable};
 
 /// Nothing that is configuration is larger.
 const LARGEST: u64 = 1 << 20;
@@ -252,21 +252,6 @@ fn level(gathered: &mut Gathered<'_>, directory: &HostPath, below: &[Vec<u8>]) {
         }
     }
 }
-
-/// Modules that csihost knows of.
-const MODULES: [&[u8]; 11] = [
-    b"iscsi_tcp",
-    b"libiscsi",
-    b"dm_crypt",
-    b"dm_multipath",
-    b"nfs",
-    b"nfsv4",
-    b"nvme_tcp",
-    b"nvme_fabrics",
-    b"vfio_pci",
-    b"uio_pci_generic",
-    b"uio",
-];
 
 /// What the running kernel has of the modules that count.
 pub(super) fn kernel(gathered: &mut Gathered<'_>, release: Option<String>) {
