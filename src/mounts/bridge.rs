@@ -230,6 +230,13 @@ fn in_own_namespace(facts: &Facts) -> Option<Decision> {
     if kubelet.root_dir == KubeletRoot::standard() {
         return Some(Decision::Same(Same::Namespace(on_host)));
     }
+    // A namespace that receives mounts from the host has the bridge too.
+    if let (Some(own), Some(hosts)) =
+        (cover(table, standard.as_bytes()), cover(&facts.mounts, standard.as_bytes()))
+        && matches!(travel(own, table, hosts, &facts.mounts), Travel::Both | Travel::FromSecond)
+    {
+        return None;
+    }
     Some(Decision::Refused(vec![Refusal {
         id: "bridge-own-namespace",
         target: standard.to_string(),

@@ -148,6 +148,11 @@ fn a_runtime_in_the_kubelets_own_namespace_is_given_no_bridge_on_the_host() {
     let repaired = confined(STANDARD_PATH, "shared:9 ", true);
     assert_eq!(decided(&repaired), Decision::Same(Same::Namespace(on_host)));
     assert_eq!(refused(&confined("/srv/kubelet", "", true)), ["bridge-own-namespace"]);
+    // One that receives the host's mounts (snap-confine's, PrivateMounts=) has the bridge too.
+    let mut receiving = confined("/var/snap/x/kubelet", "", true);
+    let received = mountinfo::parse(b"7 1 8:1 / / rw master:1 - ext4 x rw\n").unwrap();
+    receiving.plugins.kubelet.as_mut().unwrap().mounts = Some(received);
+    assert!(matches!(decided(&receiving), Decision::Build(_)));
     // Where the namespace hands its mounts to the host, or the runtime is there, a bridge helps.
     assert!(matches!(decided(&confined("/srv/kubelet", "shared:1 ", true)), Decision::Build(_)));
     assert!(matches!(decided(&confined("/srv/kubelet", "", false)), Decision::Build(_)));

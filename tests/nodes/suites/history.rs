@@ -138,15 +138,17 @@ fn a_link_in_the_place_of_the_kubelets_pods_is_told_with_the_mount_that_takes_it
 fn a_private_root_in_a_namespace_that_kubelet_and_runtime_share_is_made_shared_there() {
     container().shared_root().run(&format!(
         "{STANDARD}
-         systemctl stop kubelet; cp /bin/sleep /usr/local/bin/containerd; mkdir -p /srv/k /run/own; mount --bind /run/own /run/own
-         mount --make-private /run/own; touch /run/own/mnt
-         # As snapd does for a strictly confined snap.
-         unshare --mount=/run/own/mnt --propagation slave sh -e -c \\
-             'mount --bind /srv/k /var/lib/kubelet; mount --make-private /var/lib/kubelet'
+         systemctl stop kubelet; cp /bin/sleep /usr/local/bin/containerd; mkdir -p /srv/k
+         # As snapd does for a strictly confined snap, whose namespace a file keeps.
+         systemd-run -q --unit=snap-namespace unshare --mount --propagation slave sh -e -c \\
+             'mount --bind /srv/k /var/lib/kubelet; mount --make-private /var/lib/kubelet; exec sleep infinity'
+         own=/proc/$(systemctl show -P MainPID snap-namespace)/ns/mnt
+         is_private() {{ nsenter --mount=$own grep ' /var/lib/kubelet rw' /proc/self/mountinfo | grep -v shared; }}
+         eventually is_private
          for unit in kubelet containerd; do
              mkdir -p /etc/systemd/system/$unit.service.d
              command=/usr/bin/kubelet; [ $unit = kubelet ] || command='/usr/local/bin/containerd infinity'
-             printf '[Service]\nType=exec\nExecStart=\nExecStart=/usr/bin/nsenter --mount=/run/own/mnt %s\n' \"$command\" \
+             printf '[Service]\nType=exec\nExecStart=\nExecStart=/usr/bin/nsenter --mount=%s %s\n' $own \"$command\" \
                  >/etc/systemd/system/$unit.service.d/root.conf
          done
          printf '[Service]\n' >/etc/systemd/system/containerd.service
