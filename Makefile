@@ -253,7 +253,7 @@ test:
 	@times=$(TARGET)/times; rm -rf $$times; mkdir -p $$times; rc=0; \
 	CSIHOST_TIMES=$$times $(MAKE) --no-print-directory --keep-going -j $(LANES) --output-sync=target $(STEPS) || rc=$$?; \
 	tests/times $$times; exit $$rc
-# For after each edit: a little over a minute where everything was built before, on two cores. Of new mounts it foretells other random ones
+# For after each edit: under a minute where everything was built before, on two cores. Of new mounts it foretells other random ones
 # each time, a fifth of the number that `make test` has.
 quick:
 	cargo fmt --all --check
