@@ -19,6 +19,9 @@ const APT_EMPTY: [&[u8]; 3] = [b"auxfiles", b"lock", b"partial"];
 /// before 1.9.11 do not know it, and fail at once.
 const APT_LOCK: [&str; 2] = ["-o", "DPkg::Lock::Timeout=120"];
 
+/// The check of what drivers need.
+const DRIVER_NEEDS: &str = "driver-needs";
+
 /// A program that has to be there, and the packages that bring it.
 struct Program<'a> {
     /// The stable name of its check.
@@ -56,7 +59,7 @@ fn programs<'a>(settings: &Settings, needs: &'a Needs, demand: &Demand) -> Vec<P
             }
             let why = format!("{} runs {program} on the host", one.driver);
             let packages = Cow::Owned(packages.with_program(program));
-            all.push(Program { id: "driver-needs", paths, packages, why });
+            all.push(Program { id: DRIVER_NEEDS, paths, packages, why });
         }
     }
     all
@@ -93,8 +96,18 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut
     if able.is_empty() {
         return;
     }
+    // A driver's package may be in no archive of this system, and one that is not found fails the whole command.
+    let (of_drivers, rest): (Vec<Program>, Vec<Program>) =
+        able.into_iter().partition(|program| program.id == DRIVER_NEEDS);
+    for programs in [rest, of_drivers].iter().filter(|programs| !programs.is_empty()) {
+        install(facts, manager, programs, plan);
+    }
+}
+
+/// Has one command install the packages of `programs`.
+fn install(facts: &Facts, manager: PackageManager, programs: &[Program<'_>], plan: &mut Plan) {
     let mut packages: Vec<String> = Vec::new();
-    for name in able.iter().flat_map(|program| program.packages.iter()) {
+    for name in programs.iter().flat_map(|program| program.packages.iter()) {
         if !packages.contains(name) {
             packages.push(name.clone());
         }
@@ -115,7 +128,7 @@ pub(super) fn plan(facts: &Facts, settings: &Settings, needs: &Needs, plan: &mut
         plan.later.push(Later { target: packages.join(" "), reason: reason.to_owned() });
         return;
     }
-    let why = able.iter().map(|program| program.why.as_str()).collect::<Vec<_>>().join("; ");
+    let why = programs.iter().map(|program| program.why.as_str()).collect::<Vec<_>>().join("; ");
     if let Some(install) = installation(facts, manager, packages) {
         plan.push(Action::InstallPackages(install), why, &[]);
     }

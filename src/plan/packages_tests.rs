@@ -118,6 +118,18 @@ fn features_bring_their_packages_in_one_command_and_what_is_there_is_left_out() 
 }
 
 #[test]
+fn a_package_of_a_driver_that_no_archive_has_does_not_keep_iscsi_from_being_installed() {
+    let text = b"[drivers]\nexpected = [\"zfs.csi.openebs.io\", \"driver.longhorn.io\"]\n[packages]\npolicy = \"install\"\n";
+    let settings = crate::settings::parse([("csihost.toml", &text[..])]).unwrap();
+    let (commands, ..) = decided(&live(), &settings, "rhel");
+    assert_eq!(commands, ["dnf -y install iscsi-initiator-utils"], "zfs has no known package there");
+    let (commands, ..) = decided(&live(), &settings, "debian");
+    let installs: Vec<&String> = commands.iter().filter(|command| command.contains(" install ")).collect();
+    assert_eq!(installs.len(), 2, "{commands:?}");
+    assert!(installs[0].ends_with(" open-iscsi") && installs[1].ends_with(" zfsutils-linux"), "{commands:?}");
+}
+
+#[test]
 fn what_is_there_after_a_reboot_is_not_installed_again() {
     let mut facts = live();
     facts.at_reboot.insert("open-iscsi".to_owned());
