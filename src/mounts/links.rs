@@ -38,8 +38,12 @@ pub fn of_root(root: &HostPath, canonical: impl Fn(&HostPath) -> Option<HostPath
 pub fn repair(links: &[Link], unit: Option<&UnitName>) -> String {
     let mut commands = Vec::new();
     for Link { path, target } in links {
-        let before = unit.map_or_else(String::new, |unit| format!(",x-systemd.before={unit}"));
-        let line = format!("{} {} none rbind,rshared{before} 0 0", fstab_field(target), fstab_field(path));
+        // nofail: without the disk the node still boots, and only the kubelet does not start (systemd.mount(5)).
+        let before = unit.map_or_else(String::new, |unit| {
+            format!(",x-systemd.before={unit},x-systemd.required-by={unit}")
+        });
+        let line =
+            format!("{} {} none rbind,rshared,nofail{before} 0 0", fstab_field(target), fstab_field(path));
         let place = shell_word(&path.to_string());
         commands.push(format!(
             "rm {place} && mkdir -m 750 {place} && printf '%s\\n' {} >>/etc/fstab",
@@ -99,7 +103,7 @@ mod tests {
         assert_eq!(
             repair(std::slice::from_ref(&link), Some(&unit)),
             "systemctl stop kubelet.service && rm /var/lib/kubelet/pods && mkdir -m 750 /var/lib/kubelet/pods && printf '%s\\n' \
-             '/mnt/a\\040b /var/lib/kubelet/pods none rbind,rshared,x-systemd.before=kubelet.service 0 0' >>/etc/fstab && \
+             '/mnt/a\\040b /var/lib/kubelet/pods none rbind,rshared,nofail,x-systemd.before=kubelet.service,x-systemd.required-by=kubelet.service 0 0' >>/etc/fstab && \
              systemctl daemon-reload && systemctl start var-lib-kubelet-pods.mount && systemctl start kubelet.service"
         );
         assert!(
