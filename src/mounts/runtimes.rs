@@ -52,16 +52,36 @@ pub fn cut_off<'a>(
     let kinds: BTreeSet<Option<&str>> = asked.iter().map(|runtime| kind(runtime)).collect();
     // The kubelet has no use for cri-dockerd but docker.
     let docker = asked.iter().any(|runtime| runtime.name == "cri-dockerd");
-    let judged = asked.into_iter().filter_map(|runtime| {
-        let only = kinds.len() == 1 || (docker && kind(runtime) == Some("docker"));
-        let table = runtime.mounts.as_ref()?;
-        let names = own_name.iter().chain(&hosts_name);
-        let own =
-            names.filter_map(|name| place(table, name.as_bytes())).find(|own| same_directory(own, &pods))?;
-        let reaches = reaches_kubelet(pods.mount, theirs, own.mount, table);
-        (!reaches).then_some(CutOff { runtime, mount: own.mount, only })
+    let judged: Vec<(&RuntimeProcess, Option<(bool, &Mount)>)> = asked
+        .into_iter()
+        .map(|runtime| {
+            let found = runtime.mounts.as_ref().and_then(|table| {
+                let mut names =
+                    own_name.iter().chain(&hosts_name).filter_map(|name| place(table, name.as_bytes()));
+                let own = names.find(|own| same_directory(own, &pods))?;
+                Some((reaches_kubelet(pods.mount, theirs, own.mount, table), own.mount))
+            });
+            (runtime, found)
+        })
+        .collect();
+    // Beside a daemon of the same kind from which mounts do reach the kubelet, either may be the kubelet's.
+    let has_good = |asked: &RuntimeProcess| {
+        judged.iter().any(|(runtime, found)| {
+            // A shim creates no containers itself.
+            runtime.name != "cri-dockerd"
+                && kind(runtime) == kind(asked)
+                && match found {
+                    Some((reaches, _)) => *reaches,
+                    None => runtime.mounts.is_none(),
+                }
+        })
+    };
+    let cut_off = judged.iter().filter_map(|(runtime, found)| {
+        let (reaches, mount) = (*found)?;
+        let only = (kinds.len() == 1 || (docker && kind(runtime) == Some("docker"))) && !has_good(runtime);
+        (!reaches).then_some(CutOff { runtime, mount, only })
     });
-    judged.collect()
+    cut_off.collect()
 }
 
 /// Daemons that create containers together. dockerd and a containerd with a unit of its own are two kinds, since a kubelet may
@@ -211,6 +231,16 @@ mod tests {
     fn the_kubelets_runtime_is_not_certain_where_two_kinds_run() {
         let all = [runtime("dockerd", Some(" master:1")), runtime("containerd", None)];
         assert_eq!(names(&all, &kubelet(None)), [("dockerd".to_owned(), false)]);
+        let builds = RuntimeProcess {
+            unit: UnitName::from("build-containerd.service"),
+            ..runtime("containerd", Some(" master:1"))
+        };
+        let beside = [runtime("containerd", None), builds];
+        assert_eq!(
+            names(&beside, &kubelet(None)),
+            [("containerd".to_owned(), false)],
+            "the other one is the kubelet's, too"
+        );
         let [docker, containerd] = all;
         let of_docker = |name: &str| RuntimeProcess {
             unit: UnitName::from("docker.service"),
