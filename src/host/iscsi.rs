@@ -16,6 +16,8 @@ use std::time::{Duration, SystemTime};
 const SESSIONS: &str = "/sys/class/iscsi_session";
 /// There while scsi_transport_iscsi is loaded, which has the control socket.
 const TRANSPORTS: &str = "/sys/class/iscsi_transport";
+/// There where the kernel runs SELinux.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// How long a driver may take from a record to a session.
 const SETTLING: Duration = Duration::from_secs(15 * 60);
 /// The directories of open-iscsi's database that hold directories (open-iscsi, usr/idbm.h).
@@ -31,7 +33,9 @@ impl Host {
     pub fn iscsi(&self, proc: Option<&Proc<'_>>, tcp: Module, nodes: &[HostPath]) -> IscsiState {
         let mut records: Vec<NodeRecord> = nodes.iter().flat_map(|nodes| self.node_records(nodes)).collect();
         records.sort_by(|a, b| a.path.cmp(&b.path));
-        let unsearchable = self.unsearchable(nodes);
+        // Only SELinux keeps root out of them.
+        let asked = self.mode() == Mode::Offline || self.exists(&HostPath::from(SELINUX));
+        let unsearchable = if asked { self.unsearchable(nodes) } else { Vec::new() };
         if self.mode() == Mode::Offline {
             return IscsiState { records, unsearchable, ..IscsiState::default() };
         }

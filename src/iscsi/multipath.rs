@@ -23,6 +23,9 @@ pub const DIRECTORY: &str = "/etc/multipath/conf.d";
 /// What csihost adds.
 pub const DROP_IN: &str = "/etc/multipath/conf.d/csihost.conf";
 
+/// A file of more bytes is not judged: each of its expressions is matched with all that a disk can be called.
+const LARGEST: usize = 32 << 10;
+
 /// The narrowest section that leaves Longhorn's disks alone.
 pub const SECTION: &str = "\
 # Disks that Longhorn brings over iSCSI are single paths, and not multipathd's to take.
@@ -63,6 +66,9 @@ fn add(configuration: &mut Configuration, facts: &Facts, path: &HostPath) {
     match facts.files.get(path) {
         // A directory is opened as a file, and has no lines.
         Some(FileFact::Absent | FileFact::Masked | FileFact::Directory) => {}
+        Some(FileFact::File(file)) if file.bytes.len() > LARGEST => {
+            configuration.add_unread(path, format!("larger than {LARGEST} bytes"));
+        }
         Some(FileFact::File(file)) => configuration.add(path, &file.bytes),
         Some(FileFact::Special) => configuration.add_unread(path, "not a regular file"),
         Some(FileFact::Unreadable(why)) => configuration.add_unread(path, why.clone()),

@@ -7,6 +7,7 @@ use crate::iscsi::multipath::{
     CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, more_files, verdict, verdict_with_drop_in,
 };
 use crate::model::asked::Interests;
+use crate::model::demand::IscsiDemand;
 use crate::model::facts::{Facts, Init};
 use crate::model::path::HostPath;
 use crate::model::plan::{Action, Plan, StepId};
@@ -36,6 +37,10 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {
     let unit = UnitName::from(SERVICE);
+    // What was made for iSCSI stays while no driver of the node uses it.
+    if matches!(facts.demand.iscsi, IscsiDemand::NotNeeded(_)) && settings.multipath == Multipath::Blacklist {
+        return;
+    }
     let changed: Vec<StepId> =
         match facts.demand.iscsi.is_needed() && settings.multipath == Multipath::Blacklist {
             true => blacklist(facts, plan),
