@@ -91,8 +91,9 @@ pub(super) fn check(facts: &Facts, settings: &Settings, packages: &Packages) -> 
             format!("the host has what these need: {all}{unknown}"),
         ));
     }
-    let fails =
-        |(one, lacks): &(&DriverNeeds, Vec<Lack>)| one.certain && lacks.iter().any(|lack| lack.needed);
+    let fails = |(one, lacks): &(&DriverNeeds, Vec<Lack>)| {
+        one.certain && one.present && lacks.iter().any(|lack| lack.needed)
+    };
     let certain = lacking.iter().any(fails) || !demand.unprepared.is_empty();
     let status = if certain { CheckStatus::Fail } else { CheckStatus::Warn };
     let whats = |lacks: &[Lack]| lacks.iter().map(|lack| lack.what.clone()).collect::<Vec<_>>().join(", ");
@@ -119,7 +120,8 @@ pub(super) fn check(facts: &Facts, settings: &Settings, packages: &Packages) -> 
 }
 
 fn named(one: &DriverNeeds) -> String {
-    format!("{} ({})", one.driver, one.needs.name)
+    let remembered = if one.present { "" } else { ", not registered now" };
+    format!("{} ({}{remembered})", one.driver, one.needs.name)
 }
 
 /// What the host lacks of the needs of one protocol.

@@ -64,6 +64,11 @@ pub(super) fn check(facts: &Facts, settings: &Settings, needs: &Needs, place: &P
 fn needed_by(demand: &IscsiDemand) -> String {
     match demand {
         IscsiDemand::ByDrivers(names) => format!(", as {} does", few(names.iter().cloned())),
+        IscsiDemand::ByPossible(names) => format!(
+            "; {} may use iSCSI or another protocol: drivers.expected = [\"NAME/PROTOCOL\"] in /etc/csihost/csihost.toml says \
+             which (csihost driver list)",
+            few(names.iter().cloned())
+        ),
         IscsiDemand::ByUnknown(names) => format!(
             "; no driver profile says whether {} does: iscsi.enabled = false in /etc/csihost/csihost.toml if not",
             few(names.iter().cloned())

@@ -30,7 +30,7 @@ use crate::profile::{self, OnNode};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -199,12 +199,15 @@ fn demand(
 ) -> Demand {
     let iscsid =
         config.profile.profile.needs().map(|needs| needs.iscsi.daemon.as_slice()).unwrap_or_default();
-    let record = record.unwrap_or_default().with(boot, drivers_on_node(&facts.plugins));
+    let present = drivers_on_node(&facts.plugins);
+    let known = facts.plugins.kubelet.is_some();
+    let record = record.unwrap_or_default().with(boot, present.clone());
     let drivers = record.names().cloned().collect();
     let profiles = profile::relevant(&config.settings, &config.drivers, &drivers);
     fetch(host, facts, &profile::demand_interests(&config.settings, &profiles, &drivers, iscsid));
     let node = OnNode {
         drivers: &drivers,
+        present: known.then_some(&present),
         has_program: &|path| facts.programs.contains(path),
         has_directory: &|path| matches!(facts.dirs.get(path), Some(DirFact::Directory { .. })),
         iscsid,
@@ -290,8 +293,9 @@ async fn orders<M: ServiceManager>(
     }
     let Decision::Build(bridge) = decide(facts, &names) else { return Ok(orders) };
     let mounts = late_mounts(facts, [&bridge.standard, &bridge.root]);
-    let mut to_ask = mounts.clone();
-    while let Some(unit) = to_ask.pop() {
+    // The nearest first: a chain to a container runtime is short.
+    let mut to_ask: VecDeque<UnitName> = mounts.iter().cloned().collect();
+    while let Some(unit) = to_ask.pop_front() {
         if orders.contains_key(&unit) || orders.len() == MOST {
             continue;
         }
@@ -315,11 +319,11 @@ async fn orders<M: ServiceManager>(
     Ok(orders)
 }
 
-/// True for a unit that runs, or that systemd starts at boot.
+/// True for a unit that systemd starts at boot: by its own links, or because another unit had it started in this boot.
 async fn is_started_at_boot<M: ServiceManager>(manager: &mut M, unit: &UnitName) -> Result<bool> {
     let state = manager.units(std::slice::from_ref(unit)).await?.get(unit);
-    let started = matches!(state.file, FileState::Enabled | FileState::Static);
-    Ok(state.load == LoadState::Loaded && (started || state.active == ActiveState::Active))
+    let pulled_in = state.file == FileState::Static && state.active == ActiveState::Active;
+    Ok(state.load == LoadState::Loaded && (state.file == FileState::Enabled || pulled_in))
 }
 
 /// The name of PID 1, where it is not systemd.

@@ -131,6 +131,7 @@ pub(super) fn plugins(
     }
     seen.found.sort_by(|a, b| a.driver.cmp(&b.driver).then(a.seat.pid.cmp(&b.seat.pid)));
     seen.kubelet = Some(publisher);
+    seen.registry_names = registered.clone().unwrap_or_default();
     // A scene has what was captured, and sockets are not.
     seen.registered = registered.filter(|_| host.mode() == Mode::Live);
     seen
@@ -195,11 +196,16 @@ fn registered(host: &Host, kubelet: &Kubelet) -> Option<Vec<Vec<u8>>> {
     Some(names.iter().filter_map(|name| name.strip_suffix(b"-reg.sock")).map(<[u8]>::to_vec).collect())
 }
 
-/// The names of the drivers that have a socket in the kubelet's registry or publish volumes for it.
+/// The names of the drivers that have a socket in the kubelet's registry. In a capture without sockets, those that publish
+/// volumes: the name of such a one may be that of its directory.
 pub(super) fn drivers_on_node(plugins: &Plugins) -> BTreeSet<String> {
     let running = plugins.found.iter().filter_map(|plugin| plugin.driver.as_ref());
-    let names = plugins.registered.iter().flatten().chain(running);
+    let names: Vec<&Vec<u8>> = match plugins.registered.is_some() || !plugins.registry_names.is_empty() {
+        true => plugins.registry_names.iter().collect(),
+        false => running.collect(),
+    };
     names
+        .into_iter()
         .filter_map(|name| std::str::from_utf8(name).ok())
         .filter(|name| is_driver_name(name))
         .map(str::to_owned)

@@ -184,6 +184,8 @@ pub struct Plugins {
     pub found: Vec<Plugin>,
     /// The drivers of which there is a socket in the kubelet's registry; `None` where that is not known.
     pub registered: Option<Vec<Vec<u8>>>,
+    /// The drivers of which there is a file in the kubelet's registry, also in a tree of files.
+    pub registry_names: Vec<Vec<u8>>,
     /// Containers that have an empty directory in place of a driver's socket directory: they were created while a
     /// gate was closed.
     pub behind_gate: Vec<BehindGate>,

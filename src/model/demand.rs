@@ -15,6 +15,8 @@ pub enum IscsiDemand {
     ByDrivers(Vec<String>),
     /// These drivers have no driver profile, so iSCSI may be among their needs.
     ByUnknown(Vec<String>),
+    /// iSCSI is one of several protocols of these drivers, and nothing shows which of them is used.
+    ByPossible(Vec<String>),
     /// All drivers of this node are known, and none uses iSCSI.
     NotNeeded(Vec<String>),
     /// `iscsi.enabled = false`.
@@ -78,6 +80,8 @@ pub struct DriverNeeds {
     /// True if the protocol is the driver's only one or was chosen by a setting. Otherwise what the host has of it
     /// suggests that it is used.
     pub certain: bool,
+    /// True if the driver is registered now or expected; false for one that is only remembered or has left traces.
+    pub present: bool,
 }
 
 /// A driver with several protocols, of which the host has nothing.
@@ -100,6 +104,8 @@ pub struct Demand {
     pub unprepared: Vec<Unprepared>,
     /// Drivers without a driver profile.
     pub unknown: Vec<String>,
+    /// Drivers that may use iSCSI or another protocol, with the name of the first other one.
+    pub undecided: Vec<(String, String)>,
 }
 
 impl Default for Demand {
@@ -109,6 +115,7 @@ impl Default for Demand {
             drivers: Vec::new(),
             unprepared: Vec::new(),
             unknown: Vec::new(),
+            undecided: Vec::new(),
         }
     }
 }

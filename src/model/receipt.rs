@@ -110,8 +110,10 @@ impl DriversRecord {
     /// This record with the drivers that are seen `now`, in the boot `boot`.
     #[must_use]
     pub fn with(self, boot: &str, now: BTreeSet<String>) -> Self {
+        // Names with a part that changes at each start would add up.
+        const MOST: usize = 64;
         match self.boot == boot {
-            true => Self { seen: self.seen.into_iter().chain(now).collect(), ..self },
+            true => Self { seen: self.seen.into_iter().chain(now).take(MOST).collect(), ..self },
             false => Self { boot: boot.to_owned(), seen: now, before: self.seen },
         }
     }

@@ -20,6 +20,8 @@ const V2_ENGINE: &str = "v2";
 pub struct OnNode<'a> {
     /// The drivers that are, or were lately, on this node.
     pub drivers: &'a BTreeSet<String>,
+    /// The drivers that are on it now; `None` where that is not known.
+    pub present: Option<&'a BTreeSet<String>>,
     /// True for a program that the host has.
     pub has_program: &'a dyn Fn(&HostPath) -> bool,
     /// True for a directory that the host has.
@@ -124,8 +126,10 @@ fn traced(profile: &DriverProfile, node: &OnNode<'_>) -> Option<String> {
 }
 
 fn add(demand: &mut Demand, name: &str, profile: &DriverProfile, settings: &Settings, node: &OnNode<'_>) {
+    let expected = settings.expected_drivers.iter().flatten().any(|one| one.driver == name);
+    let present = expected || node.present.is_none_or(|present| present.contains(name));
     let mut push = |needs: &ProtocolNeeds, certain| {
-        demand.drivers.push(DriverNeeds { driver: name.to_owned(), needs: needs.clone(), certain });
+        demand.drivers.push(DriverNeeds { driver: name.to_owned(), needs: needs.clone(), certain, present });
     };
     let chosen: Vec<&str> = settings
         .expected_drivers
@@ -153,14 +157,22 @@ fn add(demand: &mut Demand, name: &str, profile: &DriverProfile, settings: &Sett
     if let Some(protocol) = usual.iter().find(named) {
         return push(&protocol.needs, false);
     }
-    let mut possible = false;
+    let (mut possible, mut in_use) = (false, false);
     for protocol in &usual {
         match trace(&protocol.needs, node) {
-            Some(true) => push(&protocol.needs, false),
+            Some(true) => {
+                in_use = true;
+                push(&protocol.needs, false);
+            }
             Some(false) => continue,
             None => {}
         }
         possible = true;
+    }
+    if possible && !in_use && usual.iter().any(|protocol| protocol.needs.iscsi) {
+        let other = usual.iter().find(|protocol| !protocol.needs.iscsi);
+        let other = other.map(|protocol| protocol.needs.name.clone()).unwrap_or_default();
+        demand.undecided.push((name.to_owned(), other));
     }
     if !possible {
         let protocols = usual.iter().map(|protocol| protocol.needs.clone()).collect();
@@ -187,6 +199,9 @@ fn iscsi(settings: &Settings, demand: &Demand, default: bool, known: Vec<String>
         None if default => IscsiDemand::ByDefault,
         None if !users.is_empty() => IscsiDemand::ByDrivers(users),
         None if !demand.unknown.is_empty() => IscsiDemand::ByUnknown(demand.unknown.clone()),
+        None if !demand.undecided.is_empty() => {
+            IscsiDemand::ByPossible(demand.undecided.iter().map(|(driver, _)| driver.clone()).collect())
+        }
         None => IscsiDemand::NotNeeded(known),
     }
 }
@@ -202,6 +217,7 @@ pub(crate) fn of_facts(
     let profiles = super::DRIVERS.map(|(name, text)| DriverProfile::parse(name, name, text).unwrap());
     let node = OnNode {
         drivers,
+        present: None,
         has_program: &|path| facts.programs.contains(path),
         has_directory: &|_| false,
         iscsid,

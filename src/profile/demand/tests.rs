@@ -14,7 +14,8 @@ fn of(drivers: &[&str], settings: &str, present: &[&str]) -> Demand {
     let drivers = drivers.iter().map(|name| (*name).to_owned()).collect();
     let has = |path: &HostPath| present.iter().any(|known| path.as_bytes() == known.as_bytes());
     let iscsid = [HostPath::from("/usr/sbin/iscsid")];
-    let node = OnNode { drivers: &drivers, has_program: &has, has_directory: &has, iscsid: &iscsid };
+    let node =
+        OnNode { drivers: &drivers, present: None, has_program: &has, has_directory: &has, iscsid: &iscsid };
     demand(&settings, &builtin(), &node)
 }
 
@@ -72,7 +73,13 @@ fn settings_decide_before_drivers_do() {
 fn of_several_protocols_those_count_that_the_host_has_begun_with_or_a_setting_names() {
     let trident = "csi.trident.netapp.io";
     let none = of(&[trident], "", &[]);
-    assert_eq!((in_use(&none), none.iscsi.is_needed()), (Vec::new(), false), "NFS needs nothing of the host");
+    // Which protocol is used cannot be seen: iSCSI stays cared for.
+    assert_eq!(
+        (in_use(&none), &none.iscsi),
+        (Vec::new(), &IscsiDemand::ByPossible(vec![trident.to_owned()]))
+    );
+    let nfs = of(&[trident], "[drivers]\nexpected = [\"csi.trident.netapp.io/nfs\"]\n", &[]);
+    assert!(!nfs.iscsi.is_needed());
     assert!(none.unprepared.is_empty());
     let iscsi = of(&[trident], "", &["/usr/sbin/iscsid"]);
     assert_eq!(in_use(&iscsi), ["csi.trident.netapp.io/iscsi?"]);
@@ -109,8 +116,13 @@ fn a_name_that_a_deployment_chose_may_say_its_protocol() {
 fn the_second_engine_is_asked_for_by_a_feature_or_by_name() {
     let settings =
         Settings { features: Features { v2_engine: true, ..Features::default() }, ..Settings::default() };
-    let node =
-        OnNode { drivers: &BTreeSet::new(), has_program: &|_| false, has_directory: &|_| false, iscsid: &[] };
+    let node = OnNode {
+        drivers: &BTreeSet::new(),
+        present: None,
+        has_program: &|_| false,
+        has_directory: &|_| false,
+        iscsid: &[],
+    };
     let by_feature = demand(&settings, &builtin(), &node);
     assert_eq!(in_use(&by_feature), ["driver.longhorn.io/v2", "driver.longhorn.io/v1"]);
     assert_eq!(by_feature.huge_pages(), Some((1024, "driver.longhorn.io")));
@@ -165,4 +177,26 @@ fn only_profiles_that_can_be_for_a_driver_of_the_node_are_read_and_a_sites_own_c
     let site = DriverProfiles::new(&DRIVERS, vec![own.clone()], &["longhorn".to_owned()]);
     assert_eq!(profile_of(&site.of(["topolvm.io"]), "topolvm.io"), Some(&own));
     assert!(!names(&site, &["driver.longhorn.io"]).contains(&"longhorn".to_owned()), "it is masked");
+}
+
+#[test]
+fn no_profile_has_csihost_load_the_distributions_drbd() {
+    let linstor = of(&["linstor.csi.linbit.com"], "", &[]);
+    assert!(linstor.modules().is_empty() && linstor.loadable().is_empty(), "{linstor:?}");
+}
+
+#[test]
+fn a_driver_that_is_only_remembered_is_told_from_one_that_is_registered() {
+    let drivers = BTreeSet::from(["topolvm.io".to_owned(), "nfs.csi.k8s.io".to_owned()]);
+    let now = BTreeSet::from(["nfs.csi.k8s.io".to_owned()]);
+    let node = OnNode {
+        drivers: &drivers,
+        present: Some(&now),
+        has_program: &|_| false,
+        has_directory: &|_| false,
+        iscsid: &[],
+    };
+    let demand = demand(&Settings::default(), &builtin(), &node);
+    let present = |name: &str| demand.drivers.iter().find(|one| one.driver == name).unwrap().present;
+    assert!(present("nfs.csi.k8s.io") && !present("topolvm.io"));
 }
