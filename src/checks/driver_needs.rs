@@ -188,11 +188,8 @@ fn stopped(facts: &Facts, packages: &Packages, service: &str) -> Option<Lack> {
     }
 }
 
-/// Another value of find_multipaths than the driver asks for, where multipathd is installed.
+/// Another value of find_multipaths than the driver asks for; where multipathd is not installed yet, before it takes a disk.
 fn find_multipaths(facts: &Facts, wanted: &str) -> Option<Lack> {
-    if !facts.units.get(&UnitName::from(multipath::SERVICE)).usable() {
-        return None;
-    }
     let is = match multipath::find_multipaths(facts) {
         FindMultipaths::Set(mode, _) if mode.name() == wanted => return None,
         FindMultipaths::Set(mode, place) => format!("find_multipaths is {} ({place})", mode.name()),
@@ -203,7 +200,7 @@ fn find_multipaths(facts: &Facts, wanted: &str) -> Option<Lack> {
         what: format!("{is}, and {wanted} is wanted"),
         remedy: format!(
             "run mkdir -p {DIRECTORY} && printf 'defaults {{\\n    find_multipaths {wanted}\\n}}\\n' >{DIRECTORY}/zz-csi.conf && \
-             systemctl reload {}",
+             systemctl try-reload-or-restart {}",
             multipath::SERVICE
         ),
         needed: false,

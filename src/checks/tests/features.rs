@@ -190,7 +190,7 @@ pub(super) const CASES: &[Case] = &[
         |h| h.array(ActiveState::Active),
         Warn,
         "find_multipaths is not set",
-        "systemctl reload multipathd",
+        "systemctl try-reload-or-restart multipathd",
     ),
     (
         "driver-needs",
