@@ -1,6 +1,6 @@
 //! `csihost driver`: the driver profiles of a host.
 
-use super::profile::{origin, print_text, validate};
+use super::profile::{List, Validate, origin, print_text, validate};
 use super::{End, output};
 use crate::engine::{self, DriverProfile, Host, Listed};
 use crate::report;
@@ -14,22 +14,13 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Show every driver profile: its drivers, protocols and file
+    #[command(after_help = "Example: csihost driver list")]
     List(List),
     /// Print the text of a driver profile
     Show(Show),
     /// Check files before they are put into /etc/csihost/driver-profiles.d
+    #[command(after_help = "Example: csihost driver validate trident.toml")]
     Validate(Validate),
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example: csihost driver list")]
-pub(super) struct List {
-    /// Of the host whose root directory is DIR
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
-    /// Print JSON (schema 1)
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -40,14 +31,6 @@ pub(super) struct Show {
     /// Of the host whose root directory is DIR
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Example: csihost driver validate trident.toml")]
-pub(super) struct Validate {
-    /// The files
-    #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]

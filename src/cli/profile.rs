@@ -13,22 +13,23 @@ use std::path::PathBuf;
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Show every os-profile: what it is for, where it comes from, and which is in effect
+    #[command(after_help = "Example: csihost profile list")]
     List(List),
     /// Print the text of an os-profile
     Show(Show),
     /// Check files before they are put into /etc/csihost/os-profiles.d
+    #[command(after_help = "Example: csihost profile validate debian.toml")]
     Validate(Validate),
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: csihost profile list")]
 pub(super) struct List {
     /// Of the host whose root directory is DIR
     #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    pub(super) root: Option<PathBuf>,
     /// Print JSON (schema 1)
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -42,11 +43,10 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: csihost profile validate debian.toml")]
 pub(super) struct Validate {
     /// The files
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Serialize)]
