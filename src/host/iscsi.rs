@@ -39,9 +39,16 @@ impl Host {
         if self.mode() == Mode::Offline {
             return IscsiState { records, unsearchable, ..IscsiState::default() };
         }
+        let sessions = self.session_paths();
+        // The kernel has "(null)" for a name that iscsid did not tell it (drivers/scsi/libiscsi.c).
+        let is_name = |name: &Vec<u8>| !name.is_empty() && name != b"(null)";
         IscsiState {
-            sessions: self.iscsi_sessions(),
-            session_names: self.iscsi_session_names(),
+            sessions: self.session_values(&sessions, "targetname"),
+            session_names: self
+                .session_values(&sessions, "initiatorname")
+                .into_iter()
+                .filter(is_name)
+                .collect(),
             control: self.iscsi_control(tcp),
             listening: proc.and_then(|proc| self.iscsid_listens(proc)),
             records,
@@ -77,25 +84,22 @@ impl Host {
 
     /// The targets that sessions are up to.
     pub fn iscsi_sessions(&self) -> Vec<Vec<u8>> {
-        self.iscsi_session_values("targetname")
+        self.session_values(&self.session_paths(), "targetname")
     }
 
-    /// The initiator names under which sessions are up. The kernel has "(null)" for one that iscsid did not tell it
-    /// (drivers/scsi/libiscsi.c).
-    fn iscsi_session_names(&self) -> BTreeSet<Vec<u8>> {
-        let names = self.iscsi_session_values("initiatorname").into_iter();
-        names.filter(|name| !name.is_empty() && name != b"(null)").collect()
+    /// The directories of the sessions.
+    fn session_paths(&self) -> Vec<HostPath> {
+        let sessions = HostPath::from(SESSIONS);
+        self.list(&sessions).unwrap_or_default().iter().map(|name| sessions.join(name)).collect()
     }
 
     /// An attribute of each session (drivers/scsi/scsi_transport_iscsi.c).
-    fn iscsi_session_values(&self, attribute: &str) -> Vec<Vec<u8>> {
-        let sessions = HostPath::from(SESSIONS);
-        let names = self.list(&sessions).unwrap_or_default();
-        let value = |name: &Vec<u8>| {
-            let file = self.file(&sessions.join(name).join(attribute));
+    fn session_values(&self, sessions: &[HostPath], attribute: &str) -> Vec<Vec<u8>> {
+        let value = |session: &HostPath| {
+            let file = self.file(&session.join(attribute));
             file.bytes().unwrap_or_default().trim_ascii_end().to_vec()
         };
-        names.iter().map(value).collect()
+        sessions.iter().map(value).collect()
     }
 
     /// Whether the kernel has iSCSI's control socket.
