@@ -46,7 +46,7 @@ pub(super) fn interests(demand: &Demand) -> Interests {
 pub(super) fn late(facts: &Facts) -> Interests {
     let mut interests = Interests::default();
     if facts.demand.drivers.iter().any(|one| one.needs.find_multipaths.is_some()) {
-        interests.files.extend(multipath::more_files(facts));
+        interests.files.extend(facts.conf_files(&HostPath::from(DIRECTORY)));
     }
     interests
 }

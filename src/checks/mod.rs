@@ -42,6 +42,7 @@ pub use interests::{early, late, units};
 pub use kubelet_order::late_mount;
 pub use node::node;
 
+use crate::model::bytes::single_quoted;
 use crate::model::facts::Facts;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
@@ -98,7 +99,7 @@ pub fn run(facts: &Facts, settings: &Settings, profile: &Chosen, os: &OsRelease)
 
 /// The path as one word of a shell.
 fn quoted(path: &HostPath) -> String {
-    format!("'{}'", path.to_string().replace('\'', "'\\''"))
+    single_quoted(&path.to_string())
 }
 
 /// The name of the kubelet's unit, for commands; the usual one where none is known.

@@ -4,7 +4,6 @@
 use crate::model::asked::Interests;
 use crate::model::bytes::shown;
 use crate::model::facts::{Facts, Machine, Module};
-use crate::model::file::DirFact;
 use crate::model::finding::{CheckStatus, Finding};
 use crate::model::path::HostPath;
 use crate::settings::Settings;
@@ -24,13 +23,7 @@ pub(super) fn interests(machine: &Machine, interests: &mut Interests) {
 }
 
 pub(super) fn late(facts: &Facts) -> Interests {
-    let directory = HostPath::from(DIRECTORY);
-    let mut interests = Interests::default();
-    if let Some(DirFact::Directory { entries, .. }) = facts.dirs.get(&directory) {
-        let conf = entries.iter().filter(|name| name.ends_with(b".conf"));
-        interests.files.extend(conf.map(|name| directory.join(name)));
-    }
-    interests
+    Interests { files: facts.conf_files(&HostPath::from(DIRECTORY)), ..Interests::default() }
 }
 
 /// How a kernel was built: Debian's place, Fedora's and SUSE's.

@@ -19,7 +19,6 @@ use crate::model::facts::{Facts, Init, Mode};
 use crate::model::file::DirFact;
 use crate::model::kubelet::{Detection, Distribution};
 use crate::model::path::HostPath;
-use crate::model::receipt::DriversRecord;
 use crate::model::runtime::{NRI_SOCKET, Runtime};
 use crate::model::unit::{ActiveState, FileState, LoadState, Order, UnitName, UnitState, Units};
 use crate::mounts::bridge::{Decision, decide, ends_a_chain, late_mounts, order_by_fstab, to_follow};
@@ -30,7 +29,7 @@ use crate::profile::{self, OnNode};
 use crate::settings::{Repair, Settings};
 use crate::systemd::ServiceManager;
 use anyhow::Result;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The kubelet's root.
 pub(super) fn observe_kubelet(host: &Host, said: &Said) -> Result<Detection> {
@@ -141,7 +140,9 @@ pub(super) async fn observe<M: ServiceManager>(
     if plan::grafts(&facts, settings) {
         facts.runtime = runtime(host, config.runtime);
     }
-    facts.demand = demand(host, config, &mut facts, receipt.drivers.clone(), &boot);
+    let present = drivers_on_node(&facts.plugins);
+    facts.drivers = receipt.drivers.clone().unwrap_or_default().with(&boot, present.clone());
+    facts.demand = demand(host, config, &mut facts, &present);
     let mut early = interests::early(
         &facts.detection,
         facts.bridge.as_ref(),
@@ -190,24 +191,16 @@ pub(super) async fn observe<M: ServiceManager>(
 }
 
 /// The needs of the drivers of this node: of those that are on it now, and of those that were lately.
-fn demand(
-    host: &Host,
-    config: &Config,
-    facts: &mut Facts,
-    record: Option<DriversRecord>,
-    boot: &str,
-) -> Demand {
+fn demand(host: &Host, config: &Config, facts: &mut Facts, present: &BTreeSet<String>) -> Demand {
     let iscsid =
         config.profile.profile.needs().map(|needs| needs.iscsi.daemon.as_slice()).unwrap_or_default();
-    let present = drivers_on_node(&facts.plugins);
     let known = facts.plugins.kubelet.is_some();
-    let record = record.unwrap_or_default().with(boot, present.clone());
-    let drivers = record.names().cloned().collect();
+    let drivers = facts.drivers.names().cloned().collect();
     let profiles = profile::relevant(&config.settings, &config.drivers, &drivers);
     fetch(host, facts, &profile::demand_interests(&config.settings, &profiles, &drivers, iscsid));
     let node = OnNode {
         drivers: &drivers,
-        present: known.then_some(&present),
+        present: known.then_some(present),
         has_program: &|path| facts.programs.contains(path),
         has_directory: &|path| matches!(facts.dirs.get(path), Some(DirFact::Directory { .. })),
         iscsid,
@@ -302,7 +295,7 @@ async fn orders<M: ServiceManager>(
         if !mounts.contains(&unit) && !is_started_at_boot(manager, &unit).await? {
             continue;
         }
-        if ends_a_chain(&unit) || facts.detection.unit.as_ref() == Some(&unit) {
+        if ends_a_chain(facts, &unit) {
             orders.insert(unit, Order::default());
             continue;
         }

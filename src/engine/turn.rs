@@ -7,7 +7,6 @@ use super::kubelet::Said;
 use super::lock::lock;
 use super::manager::{Manager, manager};
 use super::observe::{observe, observe_with_version, with_configuration};
-use super::plugins::drivers_on_node;
 use super::receipt::{self, Store};
 use super::status;
 use super::undo::{self, Continued, Fate, Undoing};
@@ -316,12 +315,10 @@ fn remember(store: &mut Store<'_>, facts: &Facts, config: &Config) -> Result<boo
     {
         receipt.initiator = Some(record);
     }
-    if store.host.mode() == Mode::Live {
-        let drivers = drivers_on_node(&facts.plugins);
-        if receipt.drivers.is_some() || !drivers.is_empty() {
-            let record = receipt.drivers.take().unwrap_or_default();
-            receipt.drivers = Some(record.with(&store.host.boot_id(), drivers));
-        }
+    if store.host.mode() == Mode::Live
+        && (receipt.drivers.is_some() || facts.drivers.names().next().is_some())
+    {
+        receipt.drivers = Some(facts.drivers.clone());
     }
     if *receipt != before {
         store.save()?;

@@ -47,10 +47,10 @@ pub fn configuration(facts: &Facts) -> Configuration {
         Some(DirFact::Absent { .. }) => {}
         Some(DirFact::Directory { entries, .. }) => {
             // The order of alphasort(3) in the C locale.
-            let mut names: Vec<&Vec<u8>> = entries.iter().filter(|name| name.ends_with(b".conf")).collect();
-            names.sort();
-            for name in names {
-                add(&mut configuration, facts, &directory.join(name));
+            let mut files = facts.conf_files(&directory);
+            files.sort();
+            for file in files {
+                add(&mut configuration, facts, &file);
             }
             if entries.len() >= DirFact::ENTRIES {
                 configuration.add_unread(&directory, "too many files to read them all");
@@ -86,17 +86,6 @@ pub fn verdict_with_drop_in(facts: &Facts) -> Verdict {
     let mut configuration = configuration(facts);
     configuration.add(&HostPath::from(DROP_IN), SECTION.as_bytes());
     configuration.verdict()
-}
-
-/// The files of [`DIRECTORY`] that multipathd reads.
-pub fn more_files(facts: &Facts) -> Vec<HostPath> {
-    let directory = HostPath::from(DIRECTORY);
-    match facts.dirs.get(&directory) {
-        Some(DirFact::Directory { entries, .. }) => {
-            entries.iter().filter(|name| name.ends_with(b".conf")).map(|name| directory.join(name)).collect()
-        }
-        _ => Vec::new(),
-    }
 }
 
 /// The effective value of `find_multipaths` on the host with these facts, which have to hold

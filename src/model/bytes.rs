@@ -42,12 +42,17 @@ pub fn shown(bytes: &[u8]) -> String {
     out
 }
 
+/// The text as one word of a shell, in single quotes.
+pub fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// The text as one word of a shell: in quotes where it needs them.
 pub fn shell_word(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._@:+,-".contains(&b);
     match !text.is_empty() && text.bytes().all(plain) {
         true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', "'\\''")),
+        false => single_quoted(text),
     }
 }
 

@@ -104,8 +104,8 @@ pub struct Demand {
     pub unprepared: Vec<Unprepared>,
     /// Drivers without a driver profile.
     pub unknown: Vec<String>,
-    /// Drivers that may use iSCSI or another protocol, with the name of the first other one.
-    pub undecided: Vec<(String, String)>,
+    /// Drivers that may use iSCSI or another protocol.
+    pub undecided: Vec<String>,
 }
 
 impl Default for Demand {

@@ -9,7 +9,7 @@ use super::gate::Gate;
 use super::kubelet::Detection;
 use super::mount::MountTable;
 use super::path::HostPath;
-use super::receipt::{BridgeRecord, InitiatorRecord};
+use super::receipt::{BridgeRecord, DriversRecord, InitiatorRecord};
 use super::runtime::Runtime;
 use super::unanswered::LeftOut;
 use super::unit::{ActiveState, Order, UnitName, Units};
@@ -116,6 +116,8 @@ pub struct Facts {
     pub plugins: Plugins,
     /// Whether what they mount reaches the kubelet.
     pub contracts: Vec<Contract>,
+    /// The drivers of this node, with those of earlier reconciliations.
+    pub drivers: DriversRecord,
     /// The needs of the drivers of this node.
     pub demand: Demand,
     /// The pods of the Kubernetes namespaces that `contract.namespaces` names, by UID.
@@ -195,6 +197,7 @@ impl Facts {
             mounts: MountTable::default(),
             plugins: Plugins::default(),
             contracts: Vec::new(),
+            drivers: DriversRecord::default(),
             demand: Demand::default(),
             named_pods: BTreeSet::new(),
             runtime: Runtime::NoRuntime,
@@ -229,6 +232,17 @@ impl Facts {
             undoing: false,
             restart_kubelet: false,
         }
+    }
+
+    /// Returns true for a unit whose file csihost generated in earlier reconciliations.
+    pub fn has_generated(&self, unit: &UnitName) -> bool {
+        self.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes())
+    }
+
+    /// The files `*.conf` of a directory, as far as it was asked for.
+    pub fn conf_files(&self, directory: &HostPath) -> Vec<HostPath> {
+        let Some(DirFact::Directory { entries, .. }) = self.dirs.get(directory) else { return Vec::new() };
+        entries.iter().filter(|name| name.ends_with(b".conf")).map(|name| directory.join(name)).collect()
     }
 
     /// The gates that are closed.

@@ -102,7 +102,7 @@ fn bind(facts: &Facts, root: &HostPath, name: &str, entries: &[fstab::Entry<'_>]
     let unit = mount_unit(&place).ok()?;
     let file = HostPath::from(UNITS).join(unit.as_str());
     // csihost's own mounts are somewhere else, but for those of a kubelet that was moved.
-    if facts.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes()) {
+    if facts.has_generated(&unit) {
         return None;
     }
     let other_tree = |source: HostPath| {

@@ -3,9 +3,7 @@
 
 use super::files::{Kind, place, retire};
 use crate::iscsi::multipath::rules::Verdict;
-use crate::iscsi::multipath::{
-    CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, more_files, verdict, verdict_with_drop_in,
-};
+use crate::iscsi::multipath::{CONF, DIRECTORY, DROP_IN, SECTION, SERVICE, verdict, verdict_with_drop_in};
 use crate::model::asked::Interests;
 use crate::model::demand::IscsiDemand;
 use crate::model::facts::{Facts, Init};
@@ -32,7 +30,7 @@ pub(super) fn interests(facts: &Facts, settings: &Settings, interests: &mut Inte
         return;
     }
     interests.units.push(unit);
-    interests.files.extend(more_files(facts));
+    interests.files.extend(facts.conf_files(&HostPath::from(DIRECTORY)));
 }
 
 pub(super) fn plan(facts: &Facts, settings: &Settings, plan: &mut Plan) {

@@ -170,9 +170,7 @@ fn add(demand: &mut Demand, name: &str, profile: &DriverProfile, settings: &Sett
         possible = true;
     }
     if possible && !in_use && usual.iter().any(|protocol| protocol.needs.iscsi) {
-        let other = usual.iter().find(|protocol| !protocol.needs.iscsi);
-        let other = other.map(|protocol| protocol.needs.name.clone()).unwrap_or_default();
-        demand.undecided.push((name.to_owned(), other));
+        demand.undecided.push(name.to_owned());
     }
     if !possible {
         let protocols = usual.iter().map(|protocol| protocol.needs.clone()).collect();
@@ -199,9 +197,7 @@ fn iscsi(settings: &Settings, demand: &Demand, default: bool, known: Vec<String>
         None if default => IscsiDemand::ByDefault,
         None if !users.is_empty() => IscsiDemand::ByDrivers(users),
         None if !demand.unknown.is_empty() => IscsiDemand::ByUnknown(demand.unknown.clone()),
-        None if !demand.undecided.is_empty() => {
-            IscsiDemand::ByPossible(demand.undecided.iter().map(|(driver, _)| driver.clone()).collect())
-        }
+        None if !demand.undecided.is_empty() => IscsiDemand::ByPossible(demand.undecided.clone()),
         None => IscsiDemand::NotNeeded(known),
     }
 }

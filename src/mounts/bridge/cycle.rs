@@ -50,10 +50,7 @@ pub fn late_mounts(facts: &Facts, paths: [&HostPath; 2]) -> Vec<UnitName> {
         }
     });
     let units: BTreeSet<UnitName> = late.filter_map(|point| mount_unit(&point).ok()).collect();
-    units
-        .into_iter()
-        .filter(|unit| !facts.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes()))
-        .collect()
+    units.into_iter().filter(|unit| !facts.has_generated(unit)).collect()
 }
 
 /// The units to ask for next: those that `order` names and that may lead to a container runtime.
@@ -80,18 +77,15 @@ pub fn order_by_fstab(facts: &Facts, unit: &UnitName) -> Option<Order> {
 }
 
 /// True for the units that the bridge is ordered before.
-pub fn ends_a_chain(unit: &UnitName) -> bool {
-    KUBELET_UNITS.contains(&unit.as_str()) || unit.as_str() == BOOT_UNIT
+pub fn ends_a_chain(facts: &Facts, unit: &UnitName) -> bool {
+    let name = unit.as_str();
+    KUBELET_UNITS.contains(&name) || name == BOOT_UNIT || facts.detection.unit.as_ref() == Some(unit)
 }
 
 /// Refuses a bridge whose unit would close a cycle.
 pub(super) fn cycle(facts: &Facts, standard: &HostPath, root: &HostPath) -> Option<Refusal> {
-    let kubelets: BTreeSet<&UnitName> = facts.detection.unit.iter().collect();
     for mount in late_mounts(facts, [standard, root]) {
-        let Some(chain) = chain(&facts.orders, &mount, &|unit| ends_a_chain(unit) || kubelets.contains(unit))
-        else {
-            continue;
-        };
+        let Some(chain) = chain(&facts.orders, &mount, &|unit| ends_a_chain(facts, unit)) else { continue };
         let last = chain.last().cloned()?;
         let links: Vec<String> = chain
             .windows(2)
@@ -142,6 +136,7 @@ fn chain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::facts::Mode;
 
     fn unit(name: &str) -> UnitName {
         UnitName::parse(name).unwrap()
@@ -166,9 +161,11 @@ mod tests {
             ("docker.service", &[]),
             ("d.mount", &["containerd.service"]),
         ]);
-        let found = chain(&all, &unit("data.mount"), &ends_a_chain).unwrap();
+        let facts = Facts::new(Mode::Live, Init::Systemd);
+        let ends = |unit: &UnitName| ends_a_chain(&facts, unit);
+        let found = chain(&all, &unit("data.mount"), &ends).unwrap();
         assert_eq!(found, ["data.mount", "b.service", "docker.service"].map(unit));
-        assert_eq!(chain(&all, &unit("d.mount"), &ends_a_chain), None, "containerd is not started at boot");
+        assert_eq!(chain(&all, &unit("d.mount"), &ends), None, "containerd is not started at boot");
         assert_eq!(chain(&all, &unit("c.service"), &|unit| unit.as_str() == "kubelet.service"), None);
     }
 

@@ -43,8 +43,8 @@ pub(super) fn late(facts: &Facts, path: &HostPath) -> Option<Refusal> {
             .find(|entry| entry.point == point)
             .map(|entry| format!("{} mounts {} there", entry.name(), shown(&entry.source)));
         let state = facts.units.get(&unit);
-        let ours = facts.generated.iter().any(|path| path.file_name() == unit.as_str().as_bytes());
-        let loaded = state.load == LoadState::Loaded && state.active != ActiveState::Active && !ours;
+        let idle = state.load == LoadState::Loaded && state.active != ActiveState::Active;
+        let loaded = idle && !facts.has_generated(&unit);
         let what = line.or_else(|| loaded.then(|| format!("{unit} mounts something there")))?;
         Some(Refusal {
             id: "bridge-root-not-mounted",
